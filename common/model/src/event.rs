@@ -36,9 +36,9 @@
 //! | `client_unused` | account | client, name, left_s: nobody uses it, and so soon it is removed | admins |
 //! | `not_retained` | account | client, name, reason | members |
 //! | `clone` | account | edge, name | admins |
-//! | `delivered` | room | entry, client, publish_id (producer, n), to: a device behind an edge has it, or here the client that it is addressed to | readers of the room |
-//! | `expired` | room | entry, client, publish_id: its time was over before any device behind that edge, or that client here, had it | readers of the room |
-//! | `failed` | room | entry, client, publish_id, code: no device behind that edge will have it | readers of the room |
+//! | `delivered` | room | entry, client, publish_id (producer, n), to: a device behind an edge has it, or here the client that it is addressed to | admins of the room, and the client that published it |
+//! | `expired` | room | entry, client, publish_id: its time was over before any device behind that edge, or that client here, had it | admins of the room, and the client that published it |
+//! | `failed` | room | entry, client, publish_id, code: no device behind that edge will have it | admins of the room, and the client that published it |
 //! | `joined` | room | client, name, connection, behind | readers of the room |
 //! | `left` | room | client, name, connection, behind, cause | readers of the room |
 //! | `ready` | room | ready, absent: those who are waited for and are not there | readers of the room |

@@ -13,6 +13,7 @@ use crate::{
     routes::Routes,
     subscription::{Newest, Next, Scope, Subscription, View},
     tail::Found,
+    topics,
 };
 use riser_model::{Epoch, LogId, Position, Seq, SubscriptionId};
 use std::collections::BTreeMap;
@@ -122,6 +123,12 @@ pub(crate) fn look(subscription: &mut Subscription, view: &View<'_>) -> Next {
             Some(Value::Log(_)) | None => None,
         };
         match newest {
+            // What is the newest for another one is not shown, nor what was before it.
+            Some(Ok(Newest::Log { body, .. }))
+                if !topics::is_told(view.graph, view.principal, slot, &body) =>
+            {
+                conflation.turn = channel.turn;
+            }
             Some(Ok(value)) => {
                 let own = u64::from(matches!(channel.value, Some(Value::Log(_))));
                 let seen = conflation.seen.get(&slot).copied().unwrap_or(0);

@@ -459,7 +459,7 @@ impl Subscription {
                 return Next::Nothing;
             };
             let found = view.tail.get(seq).expect("the index names only entries of the tail");
-            if self.is_late_enough(seq, found.wall) {
+            if self.is_late_enough(seq, found.wall) && is_told(view, &found) {
                 self.cursor = seq.prev();
                 return shown(view, seq, found);
             }
@@ -505,7 +505,7 @@ impl Subscription {
                 Item::Entry(seq, channel) => {
                     if channel != ChannelSlot::NONE && self.meets(view.graph, view.principal, channel, seq) {
                         let found = held.get(seq).expect("a chunk is walked when it arrives");
-                        if self.is_late_enough(seq, found.wall) {
+                        if self.is_late_enough(seq, found.wall) && is_told(view, &found) {
                             return Some(shown(view, seq, found));
                         }
                     }
@@ -520,6 +520,12 @@ impl Subscription {
 }
 
 /// An entry, or that its room keeps it no more.
+/// Whether an entry is for the reader, as its channel is.
+fn is_told(view: &View<'_>, found: &Found) -> bool {
+    let channel = view.routes.known(found.route).map(|known| known.channel);
+    channel.is_none_or(|channel| topics::is_told(view.graph, view.principal, channel, &found.body))
+}
+
 fn shown(view: &View<'_>, seq: Seq, found: Found) -> Next {
     let channel = view.routes.known(found.route).map(|known| view.graph.channel(known.channel));
     match channel {

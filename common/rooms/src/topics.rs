@@ -2,11 +2,15 @@
 //!
 //! A room that does not exist and a room that is denied look the same from outside (promise 8).
 
-use crate::graph::{Graph, RoomSlot};
+use crate::graph::{ChannelSlot, Graph, RoomSlot};
 use riser_model::{
-    Binding, ChannelName, Filter, Principal, Right, RoomName,
+    Binding, ChannelName, ClientId, Filter, Principal, Right, RoomName,
     door::{Code, Refusal, Target, Technical, Want},
     event::{self, Scope},
+};
+use riser_wire::{
+    cloud_event,
+    entry::{Body, Publication},
 };
 
 /// What may be read.
@@ -145,15 +149,17 @@ fn said(graph: &Graph, principal: &Principal, technical: &Technical) -> Result<R
     let Technical { room, account, hub, kinds } = technical;
     let mut scopes = Vec::new();
     if let Some(room) = room {
-        let slot = reached(graph, principal, room).ok_or_else(|| denied("read", room.as_str()))?;
-        scopes.push(Scope::Room(graph.room(slot).id));
+        let id = graph.room_named(principal.account, room).map(|slot| graph.room(slot).id);
+        let scope = id.map(Scope::Room).filter(|scope| listens(graph, principal, *scope));
+        scopes.push(scope.ok_or_else(|| denied("read", room.as_str()))?);
     }
     if *account {
         let scope = Scope::Account(principal.account);
-        if !hears(graph, principal, scope) {
+        if hears(graph, principal, scope) {
+            scopes.push(scope);
+        } else if scopes.is_empty() {
             return Err(denied("read", "the account's technical channel"));
         }
-        scopes.push(scope);
     }
     if *hub {
         scopes.push(Scope::Instance);
@@ -173,6 +179,18 @@ fn hears(graph: &Graph, principal: &Principal, scope: Scope) -> bool {
     }
 }
 
+/// Whether any of what is said there is: who publishes in a room hears what became of that, whatever it may read.
+fn listens(graph: &Graph, principal: &Principal, scope: Scope) -> bool {
+    let publishes = |id| graph.room_of(id).is_some_and(|slot| publishes(graph, principal, slot));
+    hears(graph, principal, scope) || matches!(scope, Scope::Room(id) if publishes(id))
+}
+
+fn publishes(graph: &Graph, principal: &Principal, room: RoomSlot) -> bool {
+    let room = graph.room(room);
+    let own = room.declared.as_ref().is_some_and(|declared| declared.account == principal.account);
+    own && principal.grants.reach(Right::Publish, room.id)
+}
+
 /// Whether it may hear what is for those only who look after the room or the account.
 fn is_admin(principal: &Principal, scope: Scope) -> bool {
     match scope {
@@ -180,6 +198,23 @@ fn is_admin(principal: &Principal, scope: Scope) -> bool {
         Scope::Account(_) => principal.grants.administer(),
         Scope::Instance => false,
     }
+}
+
+/// Whether an entry of a channel that may be read is for this principal at all. What became of a publication is for the client
+/// that published it, and for who looks after the room: it names who has it, at whose address others need not listen.
+pub(crate) fn is_told(graph: &Graph, principal: &Principal, channel: ChannelSlot, body: &[u8]) -> bool {
+    let channel = graph.channel(channel);
+    let Some(scope) = graph.room(channel.room).speaks else { return true };
+    !event::is_outcome(&channel.name)
+        || is_admin(principal, scope)
+        || publisher(body).is_some_and(|client| client == principal.client)
+}
+
+/// Whose publication it is of which an entry says what became of it.
+fn publisher(body: &[u8]) -> Option<ClientId> {
+    let body = Body::read(body).ok()?;
+    let publication = Publication::read(&body).ok()?;
+    cloud_event::outcome(publication.payload).map(|outcome| outcome.client)
 }
 
 /// Whether it may read all of the room that is nobody's address.
@@ -206,7 +241,7 @@ fn reached(graph: &Graph, principal: &Principal, room: &RoomName) -> Option<Room
 pub(crate) fn reaches(graph: &Graph, principal: &Principal, room: RoomSlot) -> bool {
     let room = graph.room(room);
     if let Some(scope) = room.speaks {
-        return hears(graph, principal, scope);
+        return listens(graph, principal, scope);
     }
     let own = room.declared.as_ref().is_some_and(|declared| declared.account == principal.account);
     own && principal.grants.reach(Right::Subscribe, room.id)
@@ -216,6 +251,10 @@ pub(crate) fn reaches(graph: &Graph, principal: &Principal, room: RoomSlot) -> b
 pub(crate) fn readable(graph: &Graph, principal: &Principal, room: RoomSlot, channel: &ChannelName) -> bool {
     let room = graph.room(room);
     if let Some(scope) = room.speaks {
+        if event::is_outcome(channel) {
+            // Which of them, `is_told` says.
+            return listens(graph, principal, scope);
+        }
         return hears(graph, principal, scope)
             && (!event::is_for_admins(channel) || is_admin(principal, scope))
             && (!event::is_of_the_whole_room(channel) || reads_all(principal, scope));

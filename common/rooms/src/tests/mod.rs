@@ -5,6 +5,7 @@ mod archived;
 mod beginnings;
 mod bindings;
 mod corners;
+mod figures;
 mod floors;
 mod ingested;
 mod model;

@@ -3,10 +3,11 @@
 use super::{readers::world, script::*};
 use crate::{Config, Input, Output, Presences};
 use riser_model::{
-    AccountId, Cause, ConnectionId, Epoch, Gap, Home, Principal, Right, Seq, Wall,
+    AccountId, Cause, ClientId, ConnectionId, Epoch, Gap, Home, Principal, Right, RoomId, Seq,
+    SubscriptionId, Wall,
     door::{Ask, Code, Flow, From, Push, Technical, Want},
-    event::{Destination, Scope, SystemEvent},
-    look::{Behind, ChannelTraffic, Rates, RowsWanted},
+    event::{Destination, PublishedAs, Scope, SystemEvent},
+    look::Behind,
     principal::Rule,
 };
 use riser_wire::entry::{Body, Frame, Kind, Origin};
@@ -14,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 const CLOCK: SystemEvent = SystemEvent::ClockStepped { by_ms: 1 };
 
-fn of_room(room: &str) -> Want {
+pub(super) fn of_room(room: &str) -> Want {
     Want::Technical(Technical::of_room(room.parse().unwrap()))
 }
 
@@ -31,7 +32,7 @@ fn speaking() -> World {
 }
 
 /// What nobody waits for reaches the disk too.
-fn settle(world: &mut World) {
+pub(super) fn settle(world: &mut World) {
     world.now.time = world.now.time.plus(Duration::from_millis(60));
     world.input(Input::Deadline);
     world.commit();
@@ -71,9 +72,9 @@ fn joins_and_leaves_are_heard_in_their_room_only() {
     assert_eq!(heard(&mut world, 2), ["joined"]);
     world.subscribe(1, 1, in_room("b", "#"), From::Live, Flow::Credit);
     world.subscribe(1, 2, in_room("b", "x"), From::Live, Flow::Credit);
-    world.ask(1, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(1) });
+    world.ask(1, Ask::Unsubscribe { subscription: SubscriptionId(1) });
     assert_eq!(heard(&mut world, 2), ["joined"]);
-    world.ask(1, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(2) });
+    world.ask(1, Ask::Unsubscribe { subscription: SubscriptionId(2) });
     assert_eq!(heard(&mut world, 2), ["left"]);
     world.ask(1, Ask::Leave { cause: "too_slow".into(), expiry_s: None });
     settle(&mut world);
@@ -131,7 +132,7 @@ fn who_was_away_hears_what_was_said_over_a_restart_too() {
     say(
         &mut world,
         Scope::Account(ACCOUNT),
-        SystemEvent::Clone { edge: riser_model::ClientId::SYSTEM, name: "gate".parse().unwrap() },
+        SystemEvent::Clone { edge: ClientId::SYSTEM, name: "gate".parse().unwrap() },
     );
     say(&mut world, Scope::Instance, CLOCK);
     settle(&mut world);
@@ -243,7 +244,7 @@ fn what_a_visitor_may_not_do_is_said_to_nobody_and_what_it_does_with_its_account
         kinds(&said).iter().any(|(kind, _)| kind == "joined") && said.iter().all(with_account),
         "{said:?}"
     );
-    let present = |world: &World| world.bus.present(riser_model::RoomId::of(ACCOUNT, "a")).count();
+    let present = |world: &World| world.bus.present(RoomId::of(ACCOUNT, "a")).count();
     assert_eq!(present(&world), 0, "no room that waits for its namesake is ready by it");
     world.subscribe(2, 2, in_room("a", "#"), From::Live, Flow::Credit);
     assert_eq!(present(&world), 1);
@@ -272,7 +273,7 @@ fn what_is_said_of_the_quarantine_is_for_admins_it_names_rooms_that_others_may_n
     let to = Destination { room: "b".parse().unwrap(), channel: "secret/x".parse().unwrap() };
     let all = [
         SystemEvent::Quarantined {
-            edge: riser_model::ClientId::SYSTEM,
+            edge: ClientId::SYSTEM,
             seq: Seq(1),
             code: "bad_name".to_owned(),
             reason: "the topic `secret//x`".to_owned(),
@@ -289,10 +290,10 @@ fn what_is_said_of_the_quarantine_is_for_admins_it_names_rooms_that_others_may_n
         let only = Technical { kinds, hub: false, ..Technical::of_account() };
         world.subscribe(1, 3, Want::Technical(only.clone()), From::Start, Flow::Credit);
         assert_eq!(heard(&mut world, 1), [""; 0], "{kind}, of the past");
-        world.ask(1, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(3) });
+        world.ask(1, Ask::Unsubscribe { subscription: SubscriptionId(3) });
         world.subscribe(3, 3, Want::Technical(only), From::Start, Flow::Credit);
         assert_eq!(heard(&mut world, 3), [kind.as_str()]);
-        world.ask(3, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(3) });
+        world.ask(3, Ask::Unsubscribe { subscription: SubscriptionId(3) });
     }
 }
 
@@ -305,12 +306,15 @@ fn a_room_speaks_to_its_readers_and_the_hub_names_nobody() {
     assert_eq!(denied.err(), Some(Code::Denied));
     world.subscribe(7, 1, of_room("b"), From::Live, Flow::Credit);
     world.open_as(8, vec![rule(None, "#", Right::Publish, false)]);
-    for want in [of_room("b"), of_account()] {
-        let denied = world.try_subscribe(8, 1, want, From::Live, Flow::Credit);
-        assert_eq!(denied.err(), Some(Code::Denied), "who reads nothing hears nothing");
-    }
+    let denied = world.try_subscribe(8, 1, of_account(), From::Live, Flow::Credit);
+    assert_eq!(denied.err(), Some(Code::Denied), "who reads nothing hears nothing");
+    world.subscribe(8, 1, of_room("b"), From::Start, Flow::Credit);
+    world.open(9);
+    world.subscribe(9, 1, in_room("b", "#"), From::Live, Flow::Credit);
+    settle(&mut world);
+    assert_eq!(heard(&mut world, 8), [""; 0], "but what became of what it published");
     let name = "ann".parse().unwrap();
-    let named = SystemEvent::Opened { client: riser_model::ClientId::SYSTEM, name, connection: c(9) };
+    let named = SystemEvent::Opened { client: ClientId::SYSTEM, name, connection: c(9) };
     let before = world.bus.statistics().counters.strays;
     say(&mut world, Scope::Instance, named);
     assert_eq!(world.bus.statistics().counters.strays, before + 1);
@@ -415,189 +419,61 @@ fn who_is_there_is_named_anew_when_more_came_and_went_than_waits_for_a_failing_l
 }
 
 #[test]
-fn channels_add_up_to_their_room_also_beyond_those_that_are_tracked() {
-    let mut world = World::new(Config { channels_tracked_max: 3, ..Config::default() });
-    world.open(1);
-    for n in 0..40 {
-        world.publish(1, &[(&format!("a/c{}", n % 8), &"x".repeat(n))]);
+fn what_became_of_a_publication_is_told_to_its_publisher_and_to_who_looks_after_the_room() {
+    let mut world = World::speaking(Config::default());
+    let all = |right| rule(Some("a"), "#", right, false);
+    let principals: [(u64, &[Right]); 4] = [
+        (2, &[Right::Publish]),
+        (3, &[Right::Publish]),
+        (4, &[Right::Subscribe]),
+        (5, &[Right::Subscribe, Right::Admin]),
+    ];
+    for (n, rights) in principals {
+        world.open_as(n, rights.iter().map(|right| all(*right)).collect());
     }
-    let see = |world: &World, rules: Vec<Rule>, filter: &str| {
-        world.bus.traffic(&principal(1, rules), &rows(filter, None, 100), world.now.time).unwrap()
+    let said = |world: &mut World, publisher: u128, n| {
+        let client = ClientId(uuid::Uuid::from_u128(100 + publisher));
+        let publish_id = PublishedAs { producer: 7, n };
+        let (entry, to) = (at(1, n), "lamp".parse().unwrap());
+        let scope = Scope::Room(RoomId::of(ACCOUNT, "a"));
+        say(world, scope, SystemEvent::Delivered { entry, client, publish_id, to });
+        settle(world);
     };
-    let all = vec![rule(None, "#", Right::Subscribe, false)];
-    let seen = see(&world, all.clone(), "#");
-    let other = seen.other.unwrap();
-    let sum = |of: fn(&Rates) -> u64| seen.rows.iter().map(|row| of(&row.rates)).sum::<u64>() + of(&other);
-    assert_eq!((seen.rows.len(), seen.channels), (8, 8));
-    let lately = seen.rows.iter().filter(|row| row.rates.minute.0 > 0).count();
-    assert_eq!((lately, other.messages, other.minute.0), (3, 0, 25));
-    assert_eq!((seen.rates.messages, sum(|r| r.messages)), (40, 40));
-    assert_eq!((seen.rates.bytes, seen.rates.minute.1), (sum(|r| r.bytes), sum(|r| r.minute.1)));
-    assert_eq!(payload(seen.rows[0].value.as_ref().unwrap()), "x".repeat(32));
-    // Of what may not be read nothing is learned.
-    let some = vec![rule(None, "#", Right::Subscribe, false), rule(None, "c1", Right::Subscribe, true)];
-    let seen = see(&world, some, "#");
-    assert!(seen.partial && seen.other.is_none() && seen.rows.iter().all(|row| row.channel.as_str() != "c1"));
-    assert_eq!((seen.rates.messages, seen.rows.len()), (35, 7));
-    assert_eq!(see(&world, all, "c2").rates.messages, 5);
-}
-
-fn rows(filter: &str, after: Option<&str>, most: u32) -> RowsWanted {
-    let after = after.map(|name| name.parse().unwrap());
-    RowsWanted { room: "a".parse().unwrap(), channels: filter.parse().unwrap(), after, most }
-}
-
-#[test]
-fn channels_that_have_a_value_have_a_row_after_a_restart_too_page_by_page() {
-    let mut world = World::new(Config::default());
-    world.open(1);
-    for n in 0..5 {
-        world.publish_at(1, &format!("a/c{n}"), &n.to_string(), Wall(1000 + n));
+    for n in [2, 3] {
+        // As every connection listens unless it does not want to.
+        let both = Technical { account: true, hub: true, ..Technical::of_room("a".parse().unwrap()) };
+        world.subscribe(n, 1, Want::Technical(both), From::Live, Flow::Credit);
     }
-    world.restart(Epoch(2));
-    world.drain();
-    world.read();
-    let all = principal(1, vec![rule(None, "#", Right::Subscribe, false)]);
-    let see = |after: Option<&str>| world.bus.traffic(&all, &rows("#", after, 2), world.now.time).unwrap();
-    let (mut seen, mut after) = (Vec::new(), None);
-    loop {
-        let page = see(after.as_deref());
-        let shown = |row: &ChannelTraffic| {
-            assert_eq!(row.rates, Rates::default());
-            (row.channel.to_string(), row.last, payload(row.value.as_ref().unwrap()))
-        };
-        seen.push(page.rows.iter().map(shown).collect::<Vec<_>>());
-        assert_eq!((page.last, page.channels), (Some(Wall(1004)), 5));
-        let Some(next) = page.next else { break };
-        after = Some(next.to_string());
-    }
-    let row = |n: i64| (format!("c{n}"), Some(Wall(1000 + n)), n.to_string());
-    assert_eq!(seen, [vec![row(0), row(1)], vec![row(2), row(3)], vec![row(4)]]);
-}
-
-#[test]
-fn a_channel_has_rates_as_soon_as_another_was_quiet_for_more_than_a_minute() {
-    let mut world = World::new(Config { channels_tracked_max: 2, ..Config::default() });
-    world.open(1);
-    let all = principal(1, vec![rule(None, "#", Right::Subscribe, false)]);
-    let lately = |world: &World| {
-        let seen = world.bus.traffic(&all, &rows("#", None, 10), world.now.time).unwrap();
-        let rows: Vec<_> = seen.rows.iter().map(|row| (row.rates.messages, row.rates.minute.0)).collect();
-        (rows, seen.other.unwrap().minute.0)
-    };
-    for topic in ["a/c0", "a/c1", "a/c2"] {
-        world.publish(1, &[(topic, "x")]);
-    }
-    assert_eq!(lately(&world), (vec![(1, 1), (1, 1), (1, 0)], 1));
-    world.now.time = world.now.time.plus(Duration::from_secs(70));
-    for _ in 0..2 {
-        world.publish(1, &[("a/c1", "x"), ("a/c2", "y")]);
-    }
-    assert_eq!(lately(&world), (vec![(1, 0), (3, 2), (3, 2)], 0));
-    world.publish(1, &[("a/c0", "x")]);
-    assert_eq!(lately(&world), (vec![(2, 0), (3, 2), (3, 2)], 1), "who is not quiet keeps its place");
-}
-
-#[test]
-fn what_a_rooms_traffic_event_says_has_the_last_second_and_the_time_of_the_newest() {
-    let config = Config { traffic_every_ms: 1000, ..Config::default() };
-    let mut world = World::speaking(config);
-    world.open(1);
-    world.open_as(2, vec![rule(None, "#", Right::Subscribe, false)]);
-    world.subscribe(2, 1, of_room("a"), From::Live, Flow::Credit);
-    for ms in [5000, 1000] {
-        for _ in 0..3 {
-            world.publish(1, &[("a/x", "1")]);
-        }
-        world.now.time = world.now.time.plus(Duration::from_millis(ms));
-        world.now.wall = Wall(77_000 + ms as i64);
-    }
-    world.publish(1, &[("a/x", "2")]);
-    settle(&mut world);
-    let told: Vec<String> = world
-        .all(2)
-        .iter()
-        .filter_map(delivery)
-        .filter(|one| one.content.route.channel.as_str() == "statistics")
-        .map(|one| payload(&one.content.body))
-        .collect();
-    let last = told.last().unwrap();
-    assert!(last.contains("\"per_s\":3") && last.contains("\"last\":78000"), "{told:?}");
-}
-
-#[test]
-fn when_traffic_stops_and_when_somebody_goes_the_room_says_so_once() {
-    let mut world = World::speaking(Config { traffic_every_ms: 1000, ..Config::default() });
-    world.open(1);
-    world.open_as(2, vec![rule(None, "#", Right::Subscribe, false)]);
-    world.open(3);
-    world.subscribe(2, 1, of_room("a"), From::Live, Flow::Credit);
-    world.subscribe(3, 1, in_room("a", "#"), From::Live, Flow::Credit);
-    for _ in 0..20 {
-        world.publish(1, &[("a/x", "1")]);
-        world.now.time = world.now.time.plus(Duration::from_millis(100));
-    }
-    let told = |world: &mut World, seconds: u64| {
-        for _ in 0..seconds {
-            world.now.time = world.now.time.plus(Duration::from_secs(1));
-            if world.bus.poll_timeout().is_some_and(|(at, _)| at <= world.now.time) {
-                settle(world);
-            }
-        }
-        let heard = world.all(2);
-        let said = heard.iter().filter_map(delivery).map(|one| payload(&one.content.body));
-        let mut said: Vec<String> = said.filter(|text| text.contains("riser.statistics")).collect();
-        let last = said.pop().map(|text| text.split_once("\"data\":").expect("it has data").1.to_owned());
-        (said.len(), last)
-    };
-    let (_, last) = told(&mut world, 120);
-    let last = last.expect("it is told");
-    assert!(last.contains("\"per_min\":0,\"per_s\":0") && last.contains("\"subscribers\":1"), "{last}");
-    assert_eq!(told(&mut world, 120), (0, None), "nothing happens, and nothing is said");
-    assert_eq!(world.bus.poll_timeout(), None, "nor looked after");
-    world.ask(3, Ask::Unsubscribe { subscription: riser_model::SubscriptionId(1) });
-    let (before, last) = told(&mut world, 10);
-    let last = last.expect("it is told");
-    assert!(
-        before == 0 && last.contains("\"subscribers\":0") && last.contains("\"connections\":1"),
-        "{last}"
-    );
-}
-
-#[test]
-fn who_may_not_read_all_of_a_room_hears_no_figures_of_it_and_nobody_those_of_addresses() {
-    let config = Config { traffic_every_ms: 1000, ..Config::default() };
-    let mut world = World::speaking(config);
-    let lamp = format!("a/{}/on", uuid::Uuid::from_u128(7));
-    let all = |right| rule(None, "#", right, false);
-    world.open_as(1, vec![all(Right::Publish), all(Right::Admin)]);
-    world.open_as(2, vec![all(Right::Subscribe)]);
-    world.open_as(3, vec![all(Right::Subscribe), rule(Some("a"), "secret/#", Right::Subscribe, true)]);
-    world.open_as(4, vec![rule(Some("a"), "open/#", Right::Subscribe, false)]);
-    for n in [2, 3, 4] {
+    said(&mut world, 2, 1);
+    said(&mut world, 3, 2);
+    for n in [4, 5] {
         world.subscribe(n, 1, of_room("a"), From::Start, Flow::Credit);
     }
-    for _ in 0..3 {
-        world.publish(1, &[("a/secret/x", "1"), (&lamp, "22")]);
-        world.now.time = world.now.time.plus(Duration::from_secs(5));
-    }
-    settle(&mut world);
-    let mut told = |n| {
-        let heard = world.all(n);
-        let figures = heard
-            .iter()
-            .filter_map(delivery)
-            .filter(|one| one.content.route.channel.as_str() == "statistics");
-        figures.map(|one| payload(&one.content.body)).collect::<Vec<_>>()
+    let mut heard = |n, sub| {
+        let pushes = world.all(n);
+        let of = pushes.iter().filter_map(delivery).filter(|one| one.subscription == SubscriptionId(sub));
+        let told = of.map(|one| (one.content.route.channel.to_string(), payload(&one.content.body)));
+        let number = |text: &str| text.split_once("\"n\":")?.1.chars().next()?.to_digit(10);
+        told.map(|(kind, text)| (kind, number(&text))).collect::<Vec<_>>()
     };
-    let figures = told(2);
-    let last = figures.last().unwrap();
-    assert_eq!((told(3), told(4)), (vec![], vec![]));
-    let seen = world.bus.statistics().rooms.swap_remove(0);
-    assert_eq!((seen.traffic.messages, seen.open.messages), (6, 3));
-    assert!(last.contains("\"messages\":3,\"per_min\":3"), "{last}");
-    assert!(last.contains(&format!("\"bytes\":{},", seen.open.bytes)), "{last}");
-    assert_eq!((seen.channels, seen.open_channels), (2, 1));
+    let delivered =
+        |numbers: &[u32]| numbers.iter().map(|n| ("delivered".to_owned(), Some(*n))).collect::<Vec<_>>();
+    assert_eq!(heard(2, 1), delivered(&[1]), "it reads nothing there, and hears of its own");
+    assert_eq!(heard(3, 1), delivered(&[2]));
+    assert_eq!(heard(4, 1), [], "it reads all there, and hears of nobody else's");
+    assert_eq!(heard(5, 1), delivered(&[1, 2]));
+    world.subscribe(2, 2, of_room("a"), From::Start, Flow::Credit);
+    world.subscribe(3, 2, of_room("a"), From::Start, Flow::Conflate);
+    world.subscribe(4, 2, of_room("a"), From::Start, Flow::Conflate);
+    let mut heard = |n, sub| {
+        let pushes = world.all(n);
+        let of = pushes.iter().filter_map(delivery).filter(|one| one.subscription == SubscriptionId(sub));
+        of.filter(|one| one.content.route.channel.as_str() == "delivered").count()
+    };
+    assert_eq!((heard(2, 2), heard(3, 2), heard(4, 2)), (1, 1, 0), "later too");
+    let account = Want::Technical(Technical::of_account());
+    assert_eq!(world.try_subscribe(2, 3, account, From::Live, Flow::Credit).err(), Some(Code::Denied));
+    assert_eq!(world.try_subscribe(2, 3, of_room("b"), From::Live, Flow::Credit).err(), Some(Code::Denied));
 }
 
 #[test]

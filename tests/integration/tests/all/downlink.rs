@@ -7,6 +7,7 @@ use crate::needs::{Need, needs};
 use crate::place::Cable;
 use crate::program::{EVENTUALLY, Program, SOON, output, wait};
 use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
+use crate::terminal::Terminal;
 
 const COUNT: u64 = 1200;
 const RATE: u64 = 150;
@@ -218,6 +219,49 @@ fn who_published_hears_what_became_of_it_at_the_edge_over_kills_and_once() {
         assert_eq!(ledger.marks_of(&outcome("late", kind, n)).len(), 1);
     }
     assert!(site.history.ledger().marks_of("late heard riser.").len() == all.len());
+}
+
+#[tokio::test]
+async fn who_may_only_write_hears_what_became_of_its_own_and_who_reads_all_does_not() {
+    let mut site = Site::laid_out(Plan::default());
+    site.hub.start();
+    let shown = |user: &str| json!({ "user": user, "password": PASSWORD });
+    let path = format!("/{ACCOUNT}/orders");
+    let mut before = Terminal::program(&site, &path, shown(READER)).await.expect("it is let in");
+    let id =
+        before.asks(json!({ "op": "whoami" })).await["ok"]["client"].as_str().expect("it is one").to_owned();
+    site.hub.stop();
+    let config = std::fs::read_to_string(&site.hub.config).expect("it was just written");
+    let hash = config.lines().find(|line| line.starts_with("password = ")).expect("somebody has a password");
+    let orders = "name = \"orders\"\n";
+    assert_eq!(config.matches(orders).count(), 1);
+    let grant = format!("grant = [{{ to = \"wim\", right = \"publish\", channels = \"{id}/#\" }}]\n");
+    let config = config.replace(orders, &format!("{orders}{grant}"));
+    site.hub
+        .write_config(&format!("{config}\n[[account.user]]\nname = \"wim\"\n{hash}\nrole = \"writer\"\n"));
+    site.hub.start();
+    let mut reader = Terminal::program(&site, &path, shown(READER)).await.expect("it is let in");
+    let mode = format!("{id}/mode");
+    assert!(reader.asks(json!({ "op": "subscribe", "sub": 1, "channels": mode })).await["ok"].is_object());
+    let mut writer = Terminal::program(&site, &path, shown("wim")).await.expect("it is let in");
+    let publish_id = json!({ "producer": "7", "n": 1 });
+    let order = json!({ "op": "publish", "id": 2, "channel": mode, "data": "on", "publish_id": publish_id });
+    writer.say(&order.to_string()).await;
+    let told = loop {
+        let next = writer.json().await;
+        if next["event"]["type"] == "riser.delivered" {
+            break next["event"]["data"].clone();
+        }
+    };
+    assert_eq!((&told["publish_id"], &told["to"]), (&publish_id, &json!(READER)));
+    // By the time that it hears what comes after that, it would have heard it.
+    drop(writer);
+    let mut kinds = Vec::new();
+    while kinds.last().is_none_or(|kind| kind != "riser.left") {
+        let next = reader.json().await;
+        kinds.extend(next["event"]["type"].as_str().map(str::to_owned));
+    }
+    assert!(!kinds.contains(&"riser.delivered".to_owned()), "{kinds:?}");
 }
 
 /// What the hub's HTTP answers the owner.
