@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::needs::{Need, needs};
 use crate::place::Cable;
-use crate::program::{EVENTUALLY, SOON, wait};
-use crate::site::{OWNER, Plan, Site};
+use crate::program::{EVENTUALLY, Program, SOON, wait};
+use crate::site::{OWNER, PASSWORD, Plan, Site};
 
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
@@ -91,6 +91,34 @@ fn session_is_replayed_to_who_joins_and_wiped_when_it_ends() {
     let ledger = site.history.ledger();
     assert_eq!((ledger.delivered("late"), ledger.delivered("later")), (53, 3));
     assert!(!ledger.has_mark("late torn") && !ledger.has_mark("later torn"));
+}
+
+#[test]
+fn mqtt_without_a_kept_session_is_shown_what_sessions_published_and_with_one_what_is_new() {
+    needs!(Need::Node, Need::Program("mosquitto_sub"));
+    let site = hub();
+    let ask = json!({
+        "from": "live", "session": true, "publish": { "stream": "s", "channel": "x", "count": 50 },
+    });
+    let _owner = site.dashboard("owner", &site.hub, "lounge", ask);
+    site.history.wait_mark("s done", EVENTUALLY);
+    let listens = |name: &str, session: &[&str]| {
+        let mut command = site.hub.place.command("stdbuf");
+        command.args(["-oL", "mosquitto_sub", "-h", &site.hub.place.address().to_string()]);
+        command.args(["-p", &site.hub.mqtt.to_string(), "-u", OWNER, "-P", PASSWORD, "-V", "mqttv5"]);
+        command.args(["-q", "1", "-t", "lounge/#", "-F", "heard %t", "-d"]).args(session);
+        let mut program = Program::start(name, command, site.folder.path());
+        program.wait_printed("Subscribed", SOON);
+        program
+    };
+    let kept = listens("kept", &["-i", "kept", "-c", "-x", "3600"]);
+    let clean = listens("clean", &[]);
+    let heard =
+        |program: &Program| program.printed().lines().filter(|line| *line == "heard lounge/x").count();
+    assert!(wait(EVENTUALLY, || (heard(&clean) == 50).then_some(())).is_some(), "{}", heard(&clean));
+    publish(&site, "new", "lounge", 3);
+    assert!(wait(EVENTUALLY, || (heard(&clean) == 53 && heard(&kept) >= 3).then_some(())).is_some());
+    assert_eq!((heard(&clean), heard(&kept)), (53, 3));
 }
 
 #[test]
