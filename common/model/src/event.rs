@@ -43,7 +43,7 @@
 //! | `left` | room | client, name, connection, behind, cause | readers of the room |
 //! | `ready` | room | ready, absent: those who are waited for and are not there | readers of the room |
 //! | `room_quota` | room | limit, most, again_ms: it takes no more of these, for so long where it is by time | readers of the room |
-//! | `statistics` | room | messages, bytes, per_s, per_min, last, subscribers, connections; without what is addressed to single clients | who may read all of the room |
+//! | `statistics` | room | messages, bytes, per_s, per_min, bytes_per_s, bytes_per_min, last, subscribers, connections; without what is addressed to single clients | who may read all of the room |
 //! | `started` | hub | epoch, through | everybody who is let in |
 //! | `shutdown` | hub | queued | everybody who is let in |
 //! | `log_failing` | hub | code | everybody who is let in |

@@ -163,9 +163,12 @@ impl Bus {
         };
         let told = |room: &Room| {
             let Rates { messages, bytes, second, minute } = room.open_rates.at(&room.open, now);
-            let (per_s, per_min, last) = (second.0, minute.0, room.open.last);
+            let ((per_s, bytes_per_s), (per_min, bytes_per_min)) = (second, minute);
+            let last = room.open.last;
             let (subscribers, connections) = (room.subscribers, room.members);
-            (room.id, Told { messages, bytes, per_s, per_min, last, subscribers, connections })
+            let rates =
+                Told { messages, bytes, per_s, per_min, bytes_per_s, bytes_per_min, ..Told::default() };
+            (room.id, Told { last, subscribers, connections, ..rates })
         };
         let rooms: Vec<(RoomId, Told)> = self.graph.rooms().iter().filter(is_heard).map(told).collect();
         for (id, told) in rooms {

@@ -18,6 +18,12 @@ pub struct Told {
     pub per_s: u64,
     /// Publications of the last minute.
     pub per_min: u64,
+    /// Bytes of the last whole second.
+    #[serde(default)]
+    pub bytes_per_s: u64,
+    /// Bytes of the last minute.
+    #[serde(default)]
+    pub bytes_per_min: u64,
     /// When the newest was committed, milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Wall>,

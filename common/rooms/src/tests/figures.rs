@@ -122,6 +122,13 @@ fn what_a_rooms_traffic_event_says_has_the_last_second_and_the_time_of_the_newes
         .collect();
     let last = told.last().unwrap();
     assert!(last.contains("\"per_s\":3") && last.contains("\"last\":78000"), "{told:?}");
+    let number = |name: &str| {
+        let text = last.split_once(&format!("\"{name}\":")).expect("it is told").1;
+        text.split([',', '}']).next().unwrap().parse::<u64>().unwrap()
+    };
+    let each = number("bytes") / number("messages");
+    assert_eq!(number("bytes_per_s"), 3 * each);
+    assert_eq!(number("bytes_per_min"), number("per_min") * each);
 }
 
 #[test]
