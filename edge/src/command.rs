@@ -64,9 +64,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         })?,
         Command::Audit(audit) => {
             let config = Loaded::<EdgeConfig>::or_last_good(&arguments.config.sources())?.config;
-            let directory = config.directory().map_err(invalid)?;
-            let known =
-                |name| directory.account(name).with_context(|| format!("no account is called {name}"));
+            let known = |name| {
+                let directory = config.directory().map_err(invalid)?;
+                directory.account(name).with_context(|| format!("no account is called {name}"))
+            };
             audit.run(config.data(), audit.account.as_ref().map(known).transpose()?)?;
         }
         Command::Common(command) => command.run::<EdgeConfig>(&arguments.config)?,

@@ -1,6 +1,6 @@
 //! The stages of a gate, in order. Each is passed by any one of its acceptors.
 
-use crate::acceptor::Acceptor;
+use crate::acceptor::{Acceptor, Kind};
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -20,6 +20,11 @@ impl Sequence {
     /// One stage.
     pub fn of(any: Vec<Acceptor>) -> Self {
         Self { stages: vec![Stage { any }] }
+    }
+
+    /// Whether whom it lets pass depends on the time of day.
+    pub fn has_hours(&self) -> bool {
+        self.stages.iter().flat_map(|stage| &stage.any).any(|one| one.kind() == Kind::Schedule)
     }
 
     /// This one's stages, and then another's.

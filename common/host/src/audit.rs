@@ -321,9 +321,12 @@ impl Audit {
 }
 
 /// The newest lines that are asked for, newest first, of the instance with that data folder, whether it runs or not. Changes
-/// nothing there.
-pub fn read(folder: &Path, asked: &Asked) -> Vec<Line> {
-    newest_of(books::paths(folder), asked)
+/// nothing there. An error where there is something that may not be read: that is another answer than nothing.
+pub fn read(folder: &Path, asked: &Asked) -> io::Result<Vec<Line>> {
+    std::fs::read_dir(folder)?;
+    let books = books::paths(folder);
+    books.iter().flatten().try_for_each(|path| books::check(path))?;
+    Ok(newest_of(books, asked))
 }
 
 fn newest_of(books: [[PathBuf; 2]; 2], asked: &Asked) -> Vec<Line> {

@@ -176,6 +176,11 @@ impl Session {
 }
 
 impl Connection {
+    /// Whether it speaks MQTT: it is in many rooms at once, and asks for none.
+    pub(crate) fn is_mqtt(&self) -> bool {
+        self.session.is_some() || matches!(self.entering, Some(Ask::Enter { session: Some(_), .. }))
+    }
+
     pub(crate) fn new(policy: Arc<Policy>, caller: Caller, gate: Gate) -> Self {
         Self {
             state: State::Gate,

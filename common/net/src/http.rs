@@ -115,7 +115,7 @@ impl Seen {
             let want = "the address of who asked the proxy at the end of that header, or no such header";
             Box::new(error(StatusCode::BAD_REQUEST, "malformed", what, want))
         })?;
-        let origin = crate::origin::shown(request.headers());
+        let origin = crate::origin::shown(request.headers(), proxy.tls);
         let Some(client) = client else {
             let peer = match (site.proxies().has(proxy.address.ip()), &origin) {
                 (false, None) => Arc::clone(proxy),

@@ -55,10 +55,19 @@ impl Origins {
     }
 }
 
-/// The page that a browser acts for, if the request says so once.
-pub(crate) fn shown(headers: &HeaderMap) -> Option<Arc<str>> {
+/// The page that a browser acts for, if the request says so once. A page that reads from where it is from names itself in
+/// another way (Fetch Metadata: `Sec-Fetch-Site`, which no page can set).
+pub(crate) fn shown(headers: &HeaderMap, tls: bool) -> Option<Arc<str>> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
-    let origin = origins.next()?.to_str().ok()?;
+    let Some(origin) = origins.next() else {
+        let mut sites = headers.get_all("sec-fetch-site").iter();
+        let is_own = sites.next().is_some_and(|site| site == "same-origin") && sites.next().is_none();
+        let host = headers.get(header::HOST).filter(|_| is_own)?.to_str().ok()?;
+        let scheme = if tls { "https" } else { "http" };
+        let fits = host.len() <= 300 && authority(&format!("{scheme}://{host}")).is_some();
+        return fits.then(|| format!("{scheme}://{host}").to_ascii_lowercase().into());
+    };
+    let origin = origin.to_str().ok()?;
     // No origin is as long as that: names of hosts have 253 letters.
     (origins.next().is_none() && origin.len() <= 300).then(|| origin.to_ascii_lowercase().into())
 }
@@ -107,6 +116,32 @@ mod tests {
         assert_eq!(vouched(&["HTTPS://dash.example.com"]), Some(Vouched::Secure));
         for none in [&[][..], &["null"], &["http://evil.example"], &["http://hub:8080", "http://hub:8080"]] {
             assert_eq!(vouched(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_is_who_says_so_once_or_reads_from_where_it_is_from() {
+        let page = |said: &[(&'static str, &str)], tls| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in said {
+                headers.append(*name, value.parse().unwrap());
+            }
+            shown(&headers, tls).map(|page| page.to_string())
+        };
+        let own = [("host", "Hub:8080"), ("sec-fetch-site", "same-origin")];
+        assert_eq!(page(&own, false).as_deref(), Some("http://hub:8080"));
+        assert_eq!(page(&own, true).as_deref(), Some("https://hub:8080"));
+        let named = [own[0], own[1], ("origin", "https://dash.example")];
+        assert_eq!(page(&named, true).as_deref(), Some("https://dash.example"));
+        for none in [
+            &own[..1],
+            &own[1..],
+            &[own[0], ("sec-fetch-site", "same-site")],
+            &[own[0], own[1], own[1]],
+            &[("host", "hub/x@y"), own[1]],
+            &[own[0], named[2], named[2]],
+        ] {
+            assert_eq!(page(none, true), None, "{none:?}");
         }
     }
 

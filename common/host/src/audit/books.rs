@@ -107,6 +107,14 @@ impl Files {
     }
 }
 
+/// Whether a file can be read, or is not there.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    match File::open(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// The lines of a file that can be read, one after the other.
 pub(super) fn lines(path: &Path) -> impl Iterator<Item = Line> + use<> {
     let file = File::open(path).ok().map(BufReader::new);

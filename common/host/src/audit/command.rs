@@ -30,7 +30,11 @@ impl AuditArgs {
     pub fn run(&self, folder: &Path, account: Option<AccountId>) -> anyhow::Result<()> {
         let Self { account: _, before, limit, contains } = self.clone();
         let mut out = io::stdout().lock();
-        for line in read(folder, &Asked { account, before, limit, contains }) {
+        let asked = Asked { account, before, limit, contains };
+        let lines = read(folder, &asked).with_context(|| {
+            format!("read the audit log in {}; want its owner's rights, or root's", folder.display())
+        })?;
+        for line in lines {
             let text = serde_json::to_string(&line).context("word a line")?;
             match writeln!(out, "{text}") {
                 // Whoever reads has gone: that is no failure of the log's.

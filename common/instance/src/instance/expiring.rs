@@ -3,7 +3,7 @@
 //! The deadline by which an instance is woken is of the monotonic clock, so it is reckoned anew when the wall clock has been
 //! moved against that: everything ends when it says, by the clock as it is by then.
 
-use super::{Instance, refusal};
+use super::{Instance, gates::may_enter, refusal};
 use crate::connection::State;
 use riser_model::{
     ConnectionId, Deed, Now, Principal, RoomId, RoomName, Time, Wall,
@@ -12,6 +12,9 @@ use riser_model::{
 use riser_rooms::Input as BusInput;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+/// Who speaks MQTT and is not let into a room whose gate has hours is looked at again so often: it knows no way to ask for that,
+/// and its connection lasts.
+const LOOKS_EVERY: Duration = Duration::from_secs(60);
 /// By so much the wall clock may be off from where it was when deadlines were reckoned, in one step or bit by bit.
 const OFF_MS_MAX: u64 = 1000;
 
@@ -46,12 +49,24 @@ impl Instance {
     /// Notes when the first of what a connection is in by ends.
     pub(super) fn expires(&mut self, id: ConnectionId, now: Now) {
         self.lasts(id);
+        let looks = self.may_open(id).then(|| now.time.plus(LOOKS_EVERY));
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let first = connection.standing.until.into_iter().chain(connection.hours.values().copied()).min();
-        if let Some(until) = first.map(|until| deadline(until, now)) {
+        if let Some(until) = first.map(|until| deadline(until, now)).into_iter().chain(looks).min() {
             connection.expires = Some(until);
             self.expiries.insert((until, id));
         }
+    }
+
+    /// Whether a room may open to a connection that is in many at once, and is asked nothing more.
+    fn may_open(&self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get(&id).filter(|one| one.is_mqtt()) else {
+            return false;
+        };
+        let Some(principal) = &connection.standing.principal else { return false };
+        let closed = |room| !connection.allowed.contains(&room) && may_enter(principal, room);
+        let mut gated = connection.policy.directory.gated(principal.account);
+        gated.any(|(room, sequence)| sequence.has_hours() && closed(room))
     }
 
     /// Nothing of it ends any more, or has.
@@ -71,13 +86,13 @@ impl Instance {
             return self.refuse(id, refusal(Code::NotAuthorised, what, want), now);
         }
         let over = connection.hours.values().any(|until| *until <= now.wall);
-        match connection.standing.principal.clone().filter(|_| over) {
+        match connection.standing.principal.clone().filter(|_| over || self.may_open(id)) {
             Some(principal) => self.hours_over(id, &principal, now),
             None => self.expires(id, now),
         }
     }
 
-    /// Hours by which it is in are over. Where the gate lets it pass all the same, for others have begun or it asks something else
+    /// Hours by which it is in are over, or others may have begun. Where the gate lets it pass all the same, for others have begun or it asks something else
     /// instead, it goes on; from where it has to do with something it is sent away, and elsewhere it may do nothing any more.
     fn hours_over(&mut self, id: ConnectionId, principal: &Arc<Principal>, now: Now) {
         let Some(connection) = self.connections.get(&id) else { return };
@@ -97,11 +112,10 @@ impl Instance {
             let name = self.name_of(id, room);
             return self.close_up(id, name, now);
         }
-        let stays: Vec<RoomId> =
-            connection.allowed.iter().copied().filter(|room| !out.contains(room)).collect();
-        let went_on = silently.into_iter().filter(|(room, _)| stays.contains(room)).collect();
+        let stays = connection.allowed.iter().copied().filter(|room| !out.contains(room));
+        let stays: Vec<RoomId> = stays.chain(silently.keys().copied()).collect();
         self.allow(id, stays);
-        self.last_until(id, went_on);
+        self.last_until(id, silently);
         self.lasts_until(id, None, of_account, now);
         let with_rights = self.with_rights(id, principal);
         let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -128,9 +142,17 @@ impl Instance {
             return;
         }
         self.reckoned = now;
+        let back = now.wall.0 < expected;
         let all: Vec<ConnectionId> = self.expiries.iter().map(|(_, id)| *id).collect();
         for id in all {
-            self.expires(id, now);
+            // The hours at which it was let in may not have begun yet: the gates are asked again.
+            if let Some(connection) = self.connections.get_mut(&id).filter(|_| back) {
+                connection.hours.values_mut().for_each(|until| *until = now.wall);
+            }
+            match self.may_open(id) {
+                true => self.expire(id, now),
+                false => self.expires(id, now),
+            }
         }
     }
 }
@@ -138,7 +160,8 @@ impl Instance {
 fn hours_are_over(room: Option<&RoomName>) -> Refusal {
     let place = room.map_or("the account".to_owned(), |room| format!("the room {room}"));
     let what = format!("the hours at which {place} is open are over");
-    refusal(Code::Denied, &what, "come back when they begin again")
+    // Not for good: who takes a refusal for final would never be back.
+    refusal(Code::Timeout, &what, "come back when they begin again")
 }
 
 /// When that will be, if no clock is set until then.

@@ -305,9 +305,7 @@ impl Instance {
         now: Now,
     ) -> BTreeMap<RoomId, Option<Wall>> {
         let Some(connection) = self.connections.get(&id) else { return BTreeMap::new() };
-        let is_mqtt = connection.session.is_some()
-            || matches!(connection.entering, Some(Ask::Enter { session: Some(_), .. }));
-        let is_its = |room| is_mqtt || connection.room == Some(room);
+        let is_its = |room| connection.is_mqtt() || connection.room == Some(room);
         let (directory, standing) = (&connection.policy.directory, &connection.standing);
         let silently = |room, sequence| {
             let seats = self.seats.get(&room);

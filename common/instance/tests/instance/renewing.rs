@@ -308,7 +308,7 @@ fn device_of_mqtt_keeps_the_rooms_and_the_session_that_it_has() {
     assert!(renewed(&mut world, C1));
     assert!(may_read(&mut world, C1, "hall/#"));
     world.wait(3600);
-    assert_eq!(world.refused(C1), Some(Code::Denied), "it is Wednesday");
+    assert_eq!(world.refused(C1), Some(Code::Timeout), "it is Wednesday");
 }
 
 #[test]
