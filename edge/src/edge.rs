@@ -14,7 +14,7 @@ use riser_edge_core::{Downlink, EdgeCore, LinkInput, Uplink};
 use riser_gate::Directory;
 use riser_host::{
     Audit, Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, SignedPasswords,
-    Verifier, doors::Doors, setup,
+    Verifier, audit::Pace, doors::Doors, setup,
 };
 use riser_ingest::{Below, downlinks};
 use riser_instance::{Instance, LogFold};
@@ -138,7 +138,7 @@ impl Edge {
         let (given_up, said) = mpsc::unbounded_channel();
         let counters = Arc::clone(entrance.counters());
         let sockets = LinkSockets::new(fork_sender.clone());
-        let (audited, keep_audit) = Audit::open(config.data(), Arc::clone(&metrics)).gates();
+        let (audited, keep_audit) = Audit::open(config.data(), Arc::clone(&metrics)).gates(Pace::SMALL);
         let key_sets = Arc::new(KeySets::default());
         {
             let key_sets = Arc::clone(&key_sets);

@@ -22,7 +22,7 @@ use axum::Router;
 use riser_gate::{Directory, TokenHash};
 use riser_host::{
     Audit, Host, HostHandle, InstanceMeter, KeySets, LinkSockets, Lookout, Meter, Parts, Policies,
-    SignedPasswords, doors::Doors, setup,
+    SignedPasswords, audit::Pace, doors::Doors, setup,
 };
 use riser_hub_core::{HubCore, LinkInput};
 use riser_ingest::{downlinks, placing};
@@ -169,7 +169,7 @@ impl Hub {
         metrics.archive_failing.set(u64::from(archive.archive.is_none()));
         metrics.archive_amiss.inc_by(amiss);
         let audit = Audit::open(config.data(), Arc::clone(&metrics));
-        let (audited, keep_audit) = audit.gates();
+        let (audited, keep_audit) = audit.gates(Pace::SERVER);
         let health = Arc::new(Health::default());
         let (entrance, inbox) = setup::entrance(&config.limits);
         let (answer, answers) = mpsc::unbounded_channel();

@@ -4,7 +4,7 @@
 //! Lines of JSON in files of the data folder: changes in `audit.jsonl`, what gates did in `audit-gates.jsonl`, each with one
 //! older file that goes when the newer is full: durable, and bounded. A change is on disk before whoever made it hears of it,
 //! and what is about to be saved is before that ([`begun`]): a crash leaves no change that is not written down;
-//! what gates did follows within a second. Who comes in, or is refused, in the same way from the same place is one line every
+//! what gates did follows a moment later ([`Pace`]). Who comes in, or is refused, in the same way from the same place is one line every
 //! ten seconds, which counts them: a storm neither fills it nor hides what else happens, and no coming and going, however
 //! varied, takes the place of a change.
 
@@ -39,6 +39,21 @@ const WAITING_MAX: usize = 16_384;
 const LINES: usize = 100;
 /// Lines in one answer, at most.
 pub const LINES_MAX: usize = 1000;
+
+/// How often what gates did is written, and how much of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    every: Duration,
+    kinds_max: usize,
+}
+
+impl Pace {
+    /// Of a server: within a second.
+    pub const SERVER: Self = Self { every: Duration::from_secs(1), kinds_max: 1024 };
+    /// Of a small machine whose flash wears out: within ten seconds, and a stranger who tries names writes a few lines of each
+    /// ten seconds and no more.
+    pub const SMALL: Self = Self { every: Duration::from_secs(10), kinds_max: 64 };
+}
 
 /// Which lines.
 #[derive(Clone, Debug, Default)]
@@ -278,20 +293,19 @@ impl Audit {
     }
 
     /// Takes what gates do, until the sender is gone.
-    pub fn gates(&self) -> (mpsc::Sender<Audited>, impl Future<Output = ()> + Send + use<>) {
+    pub fn gates(&self, pace: Pace) -> (mpsc::Sender<Audited>, impl Future<Output = ()> + Send + use<>) {
         let (sender, mut receiver) = mpsc::channel::<Audited>(WAITING_MAX);
         let audit = self.clone();
         let keep = async move {
-            let mut storm = Storm::default();
-            let mut every = tokio::time::interval(Duration::from_secs(1));
-            let mut waiting = Vec::new();
+            let mut storm = Storm::new(pace.kinds_max);
+            let mut every = tokio::time::interval(pace.every);
+            let (mut waiting, mut lines) = (Vec::new(), Vec::new());
             loop {
-                let ended = tokio::select! {
-                    count = receiver.recv_many(&mut waiting, WAITING_MAX) => count == 0,
-                    _ = every.tick() => false,
+                let (is_due, ended) = tokio::select! {
+                    count = receiver.recv_many(&mut waiting, WAITING_MAX) => (false, count == 0),
+                    _ = every.tick() => (true, false),
                 };
                 let Wall(now) = Clock.now().wall;
-                let mut lines = Vec::new();
                 for audited in waiting.drain(..) {
                     let (deed, from) = (audited.deed, audited.from);
                     let line = Line { at: now, ..Line::gate(audited) };
@@ -307,9 +321,12 @@ impl Audit {
                         | Deed::Dropped => lines.push(line),
                     }
                 }
+                if !is_due && !ended {
+                    continue;
+                }
                 lines.extend(storm.due(now).into_iter().map(|line| Line { at: now, ..line }));
                 if !lines.is_empty() {
-                    audit.write_all(Book::Gates, lines).await;
+                    audit.write_all(Book::Gates, std::mem::take(&mut lines)).await;
                 }
                 if ended {
                     return;

@@ -14,6 +14,8 @@ use std::{
 
 /// What may come at once beyond the rate.
 const BURST: Duration = Duration::from_secs(1);
+/// Who says anew who it is too often is read from again after this at the latest.
+const RENEWAL_WAITS: Duration = Duration::from_secs(2);
 
 /// One rate. What was taken is due at `due`; how far that lies ahead of now is what was taken beyond the rate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,9 +98,11 @@ impl Pace {
         self.rates().subscriptions.take(1, limits.subscriptions_per_s, now)
     }
 
-    /// Takes that it says anew who it is. Until when this is more than may come.
+    /// Takes that it says anew who it is. Until when this is more than may come, and no longer than a moment: what it publishes
+    /// does not wait until all that are called the same have had their turn.
     pub(crate) fn take_renewal(&self, limits: &Limits, now: Time) -> Option<Time> {
-        self.rates().renewals.take(1, limits.renewals_per_s, now)
+        let until = self.rates().renewals.take(1, limits.renewals_per_s, now)?;
+        Some(until.min(now.plus(RENEWAL_WAITS)))
     }
 
     /// Until when what came before is more than may come.
@@ -107,8 +111,7 @@ impl Pace {
         let messages = rates.messages.take(0, limits.publications_per_s, now);
         let bytes = rates.bytes.take(0, limits.published_bytes_per_s, now);
         let subscriptions = rates.subscriptions.take(0, limits.subscriptions_per_s, now);
-        let renewals = rates.renewals.take(0, limits.renewals_per_s, now);
-        messages.max(bytes).max(subscriptions).max(renewals)
+        messages.max(bytes).max(subscriptions)
     }
 
     fn is_forgotten(&self, now: Time) -> bool {
@@ -188,7 +191,12 @@ mod tests {
         let limits = Limits { subscriptions_per_s: 2, renewals_per_s: 1, ..limits };
         assert_eq!([0; 3].map(|_| asks.take_subscription(&limits, at(0))), [None, None, Some(at(500))]);
         assert_eq!([0; 2].map(|_| asks.take_renewal(&limits, at(0))), [None, Some(at(1000))]);
-        assert_eq!(of(4, 0).owes(&limits, at(0)), Some(at(1000)), "what it owes is the most of all");
+        assert_eq!((0..9).filter_map(|_| asks.take_renewal(&limits, at(0))).max(), Some(at(2000)));
+        assert_eq!(
+            of(4, 0).owes(&limits, at(0)),
+            Some(at(500)),
+            "who comes owes nothing for who it said it was"
+        );
         drop((one, other, asks));
         drop(rewrites);
         (3..100).for_each(|n| drop(of(n, 100)));

@@ -6,21 +6,25 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 /// What is the same is told this often.
 const EVERY_MS: i64 = 10_000;
-/// How many different ones are counted apart; the others together.
-const KINDS_MAX: usize = 1024;
 
 /// What makes two lines the same.
 pub(super) type Kind = (Deed, Option<AccountId>, String, Option<IpAddr>, String, String);
 
 /// What comes again and again, counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Storm {
+    /// So many different ones of a deed are counted apart; the others together.
+    kinds_max: usize,
     kinds: BTreeMap<Kind, (Line, i64)>,
     /// Those beyond the bound.
     others: u64,
 }
 
 impl Storm {
+    pub(super) fn new(kinds_max: usize) -> Self {
+        Self { kinds_max, kinds: BTreeMap::new(), others: 0 }
+    }
+
     /// One more. The line to write at once, if it is the first of its kind in a while.
     pub(super) fn one_more(&mut self, kind: Kind, line: Line, now: i64) -> Option<Line> {
         if let Some((told, _)) = self.kinds.get_mut(&kind) {
@@ -29,7 +33,7 @@ impl Storm {
         }
         // Whoever is refused from many places does not push out who is let in.
         let same = self.kinds.keys().filter(|other| other.0 == kind.0).count();
-        if same >= KINDS_MAX {
+        if same >= self.kinds_max {
             self.others += 1;
             return None;
         }
@@ -53,7 +57,7 @@ impl Storm {
             (line.count, *since) = (0, now);
             goes_on
         });
-        if self.others > 0 && lines.len() + 1 < KINDS_MAX {
+        if self.others > 0 && lines.len() + 1 < self.kinds_max {
             let (what, result) =
                 ("let in or refused".to_owned(), "of many more kinds, or from many more places".to_owned());
             lines.push(Line { what, result, count: std::mem::take(&mut self.others), ..Line::default() });
@@ -72,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_storm_of_refusals_is_a_line_every_ten_seconds_and_counts_them_all() {
-        let mut storm = Storm::default();
+        const KINDS_MAX: usize = 1024;
+        let mut storm = Storm::new(KINDS_MAX);
         let kind =
             |n: u64| (Deed::Refused, None, n.to_string(), None, String::new(), "a wrong password".to_owned());
         let mut told = 0;
