@@ -6,7 +6,7 @@ use crate::{
     bus::Bus,
     conflate,
     connection::{self, refuse_all},
-    graph::{ChannelSlot, Key, Present, RoomSlot, Value},
+    graph::{ChannelSlot, Key, Present, Value},
     input::Latest,
     intake::{Piece, Unstored, failure},
     output::{Output, Placed},
@@ -159,13 +159,14 @@ impl Bus {
     }
 
     /// What a session published is replayed from now on, if it is on disk and the session is still there.
-    fn own(&mut self, connection: ConnectionId, owned: Vec<(Seq, RoomSlot)>, stored: bool) {
+    fn own(&mut self, connection: ConnectionId, owned: Vec<(Seq, ChannelSlot)>, stored: bool) {
         // Who has left its room meanwhile has none there any more.
         let lives = self.connections.get(&connection).is_some_and(|one| one.session);
         let owner = self.session_id(connection);
-        for (seq, room) in owned {
+        for (seq, channel) in owned {
+            let room = self.graph.channel(channel).room;
             match &mut self.graph.room_mut(room).session {
-                Some(session) if stored && lives => session.add(seq, owner),
+                Some(session) if stored && lives => session.add(seq, channel, owner),
                 Some(session) => session.release(),
                 None => {}
             }

@@ -7,7 +7,7 @@
 
 use crate::{
     connection::Unplaced,
-    graph::{ChannelSlot, RoomSlot, Way},
+    graph::{ChannelSlot, Way},
     output::{Output, Placed},
     quota::Charged,
     routes::{Definitions, Routes, Written},
@@ -42,7 +42,7 @@ pub(crate) enum Piece {
         /// Those of them that were sent before: whether they are in the log is known by then.
         resent: Vec<(u32, ClientId, PublishId)>,
         /// Those that are replayed to others from their commit on.
-        owned: Vec<(Seq, RoomSlot)>,
+        owned: Vec<(Seq, ChannelSlot)>,
         /// Those that are in quarantine, for no channel was named.
         unplaced: Vec<(Seq, Arc<Unplaced>)>,
         bytes: usize,

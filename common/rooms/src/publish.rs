@@ -140,7 +140,7 @@ impl Bus {
                             outputs.extend(line.seal(routes));
                             (first, from) = (line.next(), index);
                         }
-                        owned.extend(replayed.map(|room| (line.next(), room)));
+                        owned.extend(replayed.map(|_| (line.next(), way.channel)));
                         charged.add(charge);
                         if let Some(Alias::Quarantine(_, why)) = publisher.aliases.get(frame.route.0 as usize)
                         {

@@ -13,15 +13,17 @@ use crate::{
     behind::{Behind, Kept},
     bus::Bus,
     connection,
-    graph::Key,
+    graph::{ChannelSlot, Key},
     subscription::{Scope, State},
     topics,
 };
-use riser_model::{ConnectionId, Principal, Right, Route, Seq, SessionId};
+use riser_model::{ConnectionId, Principal, Right, Seq, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many places where something is missing are kept apart, besides as many as there are entries.
 const MISSING_MAX: usize = 1024;
+/// In so many channels of a room it is known that a session published; of one that did in more it may be any.
+const CHANNELS_MAX: usize = 32;
 
 /// What of a room is replayed.
 #[derive(Debug, Default)]
@@ -44,8 +46,50 @@ struct Missing {
 #[derive(Debug, Default)]
 struct Owner {
     seqs: BTreeSet<Seq>,
+    channels: Channels,
     /// Who was shown any of them in a replay.
     shown: BTreeSet<Key>,
+}
+
+/// Where a session published.
+#[derive(Debug)]
+enum Channels {
+    /// In these, and what came first in each.
+    These(BTreeMap<ChannelSlot, Seq>),
+    /// In more than are remembered, or somewhere that is not known.
+    Any,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self::These(BTreeMap::new())
+    }
+}
+
+impl Channels {
+    fn add(&mut self, channel: Option<ChannelSlot>, seq: Seq) {
+        let Self::These(known) = self else { return };
+        match channel {
+            Some(channel) if known.len() < CHANNELS_MAX || known.contains_key(&channel) => {
+                let first = known.entry(channel).or_insert(seq);
+                *first = seq.min(*first);
+            }
+            Some(_) | None => *self = Self::Any,
+        }
+    }
+}
+
+impl Owner {
+    /// Whether any of it is at that seq or before, in a channel that passes.
+    fn has_to(&self, seq: Seq, mut passes: impl FnMut(ChannelSlot) -> bool) -> bool {
+        self.seqs.first().is_some_and(|first| *first <= seq)
+            && match &self.channels {
+                Channels::Any => true,
+                Channels::These(known) => {
+                    known.iter().any(|(channel, first)| *first <= seq && passes(*channel))
+                }
+            }
+    }
 }
 
 impl SessionHistory {
@@ -62,15 +106,17 @@ impl SessionHistory {
     }
 
     /// A publication for which a place was kept is on disk.
-    pub(crate) fn add(&mut self, seq: Seq, owner: SessionId) {
+    pub(crate) fn add(&mut self, seq: Seq, channel: ChannelSlot, owner: SessionId) {
         self.release();
-        self.list(seq, owner);
+        self.list(seq, Some(channel), owner);
     }
 
-    /// A publication is on disk that came over a link.
-    pub(crate) fn list(&mut self, seq: Seq, owner: SessionId) {
+    /// A publication is on disk that came over a link, in that channel if it is known.
+    pub(crate) fn list(&mut self, seq: Seq, channel: Option<ChannelSlot>, owner: SessionId) {
         self.owned.insert(seq, owner);
-        self.owners.entry(owner).or_default().seqs.insert(seq);
+        let owner = self.owners.entry(owner).or_default();
+        owner.seqs.insert(seq);
+        owner.channels.add(channel, seq);
     }
 
     /// Whose an entry is.
@@ -131,10 +177,12 @@ impl SessionHistory {
         }
     }
 
-    /// Whose entries there are up to that one that pass.
-    fn owners_to(&self, seq: Seq, passes: impl Fn(Seq) -> bool) -> BTreeSet<SessionId> {
-        let passing = self.owned.range(..=seq).filter(|(seq, _)| passes(**seq));
-        passing.map(|(_, owner)| *owner).collect()
+    /// Whose entries there may be up to that one in channels that pass. Each channel is asked about once.
+    fn owners_to(&self, seq: Seq, passes: impl Fn(ChannelSlot) -> bool) -> Vec<SessionId> {
+        let mut verdicts = BTreeMap::new();
+        let mut passes = |channel| *verdicts.entry(channel).or_insert_with(|| passes(channel));
+        let passing = self.owners.iter().filter(|(_, owner)| owner.has_to(seq, &mut passes));
+        passing.map(|(id, _)| *id).collect()
     }
 
     /// A subscription is no more, or another one.
@@ -168,9 +216,12 @@ impl Bus {
     pub fn list_behind(&mut self, kept: &Kept) {
         let Some(owner) = self.owner_behind(kept.owner) else { return };
         let Some(slot) = self.graph.room_of(kept.room) else { return };
+        // What was before the process began is in no tail.
+        let found = self.tail.get(kept.seq);
+        let channel = found.and_then(|found| self.routes.known(found.route)).map(|known| known.channel);
         let Some(session) = &mut self.graph.room_mut(slot).session else { return };
         if kept.is_listed {
-            session.list(kept.seq, owner);
+            session.list(kept.seq, channel, owner);
         } else {
             session.miss(kept.seq, owner);
         }
@@ -225,7 +276,7 @@ impl Bus {
 
     /// A subscription goes on from there that another connection began: nobody knows what that one was shown of the sessions
     /// that last. So it is told of each of which it may have been shown something; who was shown nothing of one has nothing to
-    /// take away. Of a session that may have published only what it may not read it is told nothing.
+    /// take away. Of a session that is known to have published only what it may not read it is told nothing.
     pub(crate) fn note_shown_before(
         &mut self,
         scope: &Scope,
@@ -236,10 +287,9 @@ impl Bus {
             let room = self.graph.room(slot);
             let Some(session) = &room.session else { continue };
             let is_whole = principal.grants.whole(Right::Subscribe, room.id);
-            let may_read = |seq: Seq| {
-                let found = self.tail.get(seq).and_then(|found| self.routes.known(found.route));
-                let readable = |route: &Route| topics::readable(&self.graph, principal, slot, &route.channel);
-                is_whole || found.is_some_and(|known| readable(&known.route))
+            let may_read = |channel: ChannelSlot| {
+                let name = &self.graph.channel(channel).name;
+                is_whole || topics::readable(&self.graph, principal, slot, name)
             };
             let owners = session.owners_to(cursor, may_read);
             if let Some(session) = &mut self.graph.room_mut(slot).session {
@@ -270,13 +320,50 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_back_costs_a_look_at_each_session_and_not_at_each_publication() {
+        let mut history = SessionHistory::default();
+        let channel = |n: u64| ChannelSlot(n as u32 % 2);
+        for n in 1..=3000 {
+            history.list(Seq(n), Some(channel(n % 3)), owner(n % 3));
+        }
+        let asked = std::cell::Cell::new(0);
+        let of = |seq, passing| {
+            history.owners_to(Seq(seq), |channel| {
+                asked.set(asked.get() + 1);
+                channel == ChannelSlot(passing)
+            })
+        };
+        assert_eq!(of(3000, 0), [owner(0), owner(2)]);
+        assert_eq!(asked.take(), 2, "once for each channel");
+        assert_eq!(of(3000, 1), [owner(1)]);
+        assert_eq!(of(2, 0), [owner(2)], "what came later was not shown");
+        assert_eq!(of(0, 0), []);
+    }
+
+    #[test]
+    fn session_that_published_in_more_channels_than_are_remembered_may_have_in_any() {
+        let mut history = SessionHistory::default();
+        let most = CHANNELS_MAX as u32;
+        for round in 0..2 {
+            for n in 0..most {
+                history.list(Seq(u64::from(round * most + n + 1)), Some(ChannelSlot(n)), owner(1));
+            }
+        }
+        let seq = Seq(1000);
+        assert_eq!(history.owners_to(seq, |channel| channel == ChannelSlot(most)), []);
+        history.list(seq, Some(ChannelSlot(most)), owner(1));
+        assert_eq!(history.owners_to(seq, |_| false), [owner(1)]);
+        assert_eq!(history.owners_to(Seq::ZERO, |_| true), []);
+    }
+
+    #[test]
     fn what_is_missing_takes_bounded_memory_and_never_hides_what_is_replayed() {
         let mut history = SessionHistory::default();
         let rounds = 50 * MISSING_MAX as u64;
         for n in 0..rounds {
             history.miss(Seq(10 * n + 1), owner(n % 3));
             if n % 100 == 0 {
-                history.list(Seq(10 * n + 5), owner(9));
+                history.list(Seq(10 * n + 5), None, owner(9));
             }
             assert!(history.missing.len() <= MISSING_MAX + history.owned.len());
         }

@@ -10,6 +10,7 @@ use crate::{Config, Input, behind::Kept};
 use riser_model::{
     ConnectionId, Epoch, History, Right, Seq, SubscriptionId,
     door::{Ask, Code, Completeness, Flow, From, Keep, Push, Showing, Want},
+    principal::Rule,
     share::ShareWant,
 };
 
@@ -96,9 +97,6 @@ fn who_was_cut_and_goes_on_is_told_when_a_session_ends_that_it_was_shown() {
     let after = From::After(shown.pos.unwrap());
     leave(&mut world, 9);
     world.publish(2, &[("a/x", "2")]);
-    let denied = |channels: &str| {
-        vec![rule(None, "#", Right::Subscribe, false), rule(None, channels, Right::Subscribe, true)]
-    };
     for (n, rules) in [(10, grants()), (11, denied("y")), (12, denied("x"))] {
         world.open_as(n, rules);
         world.subscribe(n, 1, in_room("a", "#"), after, Flow::Credit);
@@ -111,6 +109,60 @@ fn who_was_cut_and_goes_on_is_told_when_a_session_ends_that_it_was_shown() {
     leave(&mut world, 2);
     assert_eq!(wiped(&world.all(10)), [2], "and what it is shown since");
     assert_eq!(wiped(&world.all(10)), [0; 0], "once");
+}
+
+/// May read everything but these channels.
+fn denied(channels: &str) -> Vec<Rule> {
+    vec![rule(None, "#", Right::Subscribe, false), rule(None, channels, Right::Subscribe, true)]
+}
+
+#[test]
+fn who_may_read_some_of_a_room_and_goes_on_is_told_what_ends_that_left_the_tail_long_ago() {
+    let mut world = world();
+    world.publish(1, &[("a/x", "1")]);
+    world.publish(2, &[("a/y", "2")]);
+    let after = From::After(world.bus.position(world.bus.committed()));
+    for n in 0..40 {
+        world.publish(3, &[("b/x", &n.to_string())]);
+    }
+    assert!(world.bus.tail(Seq(2), usize::MAX).is_none(), "the tail went on");
+    for (n, rules) in [(10, grants()), (11, denied("y")), (12, denied("x"))] {
+        world.open_as(n, rules);
+        world.subscribe(n, 1, in_room("a", "#"), after, Flow::Credit);
+    }
+    for owner in [1, 2] {
+        leave(&mut world, owner);
+    }
+    let told = [10, 11, 12].map(|n| wiped(&world.all(n)));
+    assert_eq!(told, [vec![1, 2], vec![1], vec![2]]);
+}
+
+#[test]
+fn who_goes_on_is_told_what_ends_behind_an_edge_over_a_restart_too() {
+    let mut world = world();
+    world.input(Input::Ingest(ingest(3, 11, &[(0, "quarantined"), (0, "1")])));
+    world.commit();
+    let (room, seq, origin) = (world.rooms[0].id, world.bus.committed(), 1);
+    let kept = Kept { room, seq, owner: (origin, ConnectionId(7)), is_listed: true };
+    let channel = world.storage.routes[&world.storage.entries.last().unwrap().route].channel.to_string();
+    for epoch in [1, 2] {
+        if epoch > 1 {
+            world.restart(Epoch(epoch));
+        }
+        world.bus.list_behind(&kept);
+        for (n, rules) in [(11, denied("elsewhere")), (12, denied(&channel))] {
+            world.open_as(n, rules);
+            let after = From::After(world.bus.position(world.bus.committed()));
+            world.subscribe(n, 1, in_room("a", "#"), after, Flow::Credit);
+        }
+        world.bus.end_behind(kept.owner);
+        assert_eq!(wiped(&world.all(11)), [7]);
+        // Where it published is not known any more: better one that has nothing to take away than one that has and does not.
+        assert_eq!(wiped(&world.all(12)).len(), epoch as usize - 1);
+        for n in [11, 12] {
+            leave(&mut world, n);
+        }
+    }
 }
 
 #[test]
