@@ -366,7 +366,8 @@ impl Subscription {
             Some(_) => self.meets(view.graph, view.principal, channel, seq),
             None => topics::readable(view.graph, view.principal, of.room, &of.name),
         };
-        if may { Picked::Here(Next::Publication { seq, found }) } else { Picked::Denied(channel) }
+        let is_told = may && topics::is_told(view.graph, view.principal, channel, &found.body);
+        if is_told { Picked::Here(Next::Publication { seq, found }) } else { Picked::Denied(channel) }
     }
 }
 

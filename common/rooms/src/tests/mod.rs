@@ -27,4 +27,5 @@ mod storage;
 mod technical;
 #[path = "../door/together.rs"]
 mod together;
+mod told;
 mod writers;

@@ -38,7 +38,7 @@ pub(super) fn settle(world: &mut World) {
     world.commit();
 }
 
-fn say(world: &mut World, scope: Scope, event: SystemEvent) {
+pub(super) fn say(world: &mut World, scope: Scope, event: SystemEvent) {
     world.input(Input::Event { scope, event });
 }
 

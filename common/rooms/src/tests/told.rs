@@ -1,0 +1,72 @@
+//! What became of a publication is told to its publisher and to who looks after the room, on whatever path it comes.
+
+use super::{readers::small, script::*, technical::*};
+use crate::{Config, Input};
+use riser_model::{
+    ClientId, Right, RoomId,
+    door::{Delivery, Flow, From, Push, Want},
+    event::{PublishedAs, Scope, SystemEvent},
+    principal::Rule,
+};
+
+fn all(rights: &[Right]) -> Vec<Rule> {
+    rights.iter().map(|right| rule(Some("a"), "#", *right, false)).collect()
+}
+
+/// Connections 2 and 3 publish in room `a`, 5 looks after it; what became of what they published was told in turn, of 2 first.
+fn world(config: Config) -> World {
+    let mut world = World::speaking(config);
+    world.open_as(2, all(&[Right::Publish]));
+    world.open_as(3, all(&[Right::Publish]));
+    world.open_as(5, all(&[Right::Subscribe, Right::Admin]));
+    for n in 1..=6 {
+        delivered(&mut world, 3 - u128::from(n % 2), n);
+    }
+    world
+}
+
+/// The `n`-th publication reached whom it was for.
+fn delivered(world: &mut World, publisher: u128, n: u64) {
+    let client = ClientId(uuid::Uuid::from_u128(100 + publisher));
+    let publish_id = PublishedAs { producer: 7, n };
+    let (entry, to) = (at(1, n), "lamp".parse().unwrap());
+    say(
+        world,
+        Scope::Room(RoomId::of(ACCOUNT, "a")),
+        SystemEvent::Delivered { entry, client, publish_id, to },
+    );
+    settle(world);
+}
+
+/// Of which publications these tell.
+fn numbers(pushes: &[Push]) -> Vec<u32> {
+    let number = |one: &Delivery| {
+        let text = payload(&one.content.body);
+        text.split_once("\"n\":")?.1.chars().next()?.to_digit(10)
+    };
+    pushes.iter().filter_map(delivery).filter_map(number).collect()
+}
+
+#[test]
+fn who_no_longer_looks_after_the_room_is_shown_no_single_entry_of_what_became_of_others_publications() {
+    for config in [Config::default(), small()] {
+        let mut world = world(config);
+        world.subscribe(5, 1, of_room("a"), From::Start, Flow::Credit);
+        let pushes = world.all(5);
+        assert_eq!(numbers(&pushes), [1, 2, 3, 4, 5, 6]);
+        let outcomes = pushes.iter().filter_map(delivery);
+        let outcomes = outcomes.filter(|one| one.content.route.channel.as_str() == "delivered");
+        let places: Vec<_> = outcomes.filter_map(|one| one.pos).collect();
+        let single = || Want::Positions(places.clone());
+        let demoted = principal(5, all(&[Right::Subscribe]));
+        world.input(Input::Principal { connection: c(5), principal: demoted });
+        world.all(5);
+        world.subscribe(5, 2, single(), From::Live, Flow::Credit);
+        let pushes = world.all(5);
+        assert_eq!(numbers(&pushes), [0; 0]);
+        let passed = pushes.iter().filter(|push| matches!(push, Push::Through { .. })).count();
+        assert_eq!(passed, 6, "it is told that there is nothing for it");
+        world.subscribe(2, 2, single(), From::Live, Flow::Credit);
+        assert_eq!(numbers(&world.all(2)), [1, 3, 5], "its own are still its own");
+    }
+}
