@@ -6,6 +6,7 @@ use crate::{
     output::Output,
     replay::{Asked, Held, Sought, What},
     subscription::{State, Subscription},
+    topics,
 };
 use riser_model::{
     ConnectionId, Interest, Now, Read, RoomId, Run, Selected, Selection, Seq, SubscriptionId,
@@ -244,7 +245,13 @@ impl Bus {
         let held = first.and_then(|first| Held::new(first, found, &self.routes, missing, 0));
         let went_on = match (&held, self.view(connection)) {
             (Some(held), Some(view)) => {
-                seek.take(held, |seq, channel| subscription.meets(view.graph, view.principal, channel, seq));
+                let is_told = |seq, channel| {
+                    let body = held.get(seq).map(|found| found.body);
+                    body.is_none_or(|body| topics::is_told(view.graph, view.principal, channel, &body))
+                };
+                seek.take(held, |seq, channel| {
+                    subscription.meets(view.graph, view.principal, channel, seq) && is_told(seq, channel)
+                });
                 true
             }
             (None, _) | (_, None) => {

@@ -8,7 +8,7 @@
 use crate::{
     graph::ChannelSlot,
     routes::Routes,
-    subscription::{Scope, Subscription, View},
+    subscription::{Scope, Subscription, View, is_told},
     tail::{Block, Found},
 };
 use riser_model::{Gap, Principal, RouteNumber, Run, Selected, Seq, SubscriptionId, Time};
@@ -358,7 +358,8 @@ pub(crate) fn last_in_tail(
                 if count == n {
                     break;
                 }
-                if subscription.meets(view.graph, principal, slot, seq) {
+                let is_met = subscription.meets(view.graph, principal, slot, seq);
+                if is_met && view.tail.get(seq).is_none_or(|found| is_told(view, &found)) {
                     count += 1;
                     earliest = Some(seq);
                 }

@@ -519,13 +519,13 @@ impl Subscription {
     }
 }
 
-/// An entry, or that its room keeps it no more.
 /// Whether an entry is for the reader, as its channel is.
-fn is_told(view: &View<'_>, found: &Found) -> bool {
+pub(crate) fn is_told(view: &View<'_>, found: &Found) -> bool {
     let channel = view.routes.known(found.route).map(|known| known.channel);
     channel.is_none_or(|channel| topics::is_told(view.graph, view.principal, channel, &found.body))
 }
 
+/// An entry, or that its room keeps it no more.
 fn shown(view: &View<'_>, seq: Seq, found: Found) -> Next {
     let channel = view.routes.known(found.route).map(|known| view.graph.channel(known.channel));
     match channel {

@@ -70,3 +70,16 @@ fn who_no_longer_looks_after_the_room_is_shown_no_single_entry_of_what_became_of
         assert_eq!(numbers(&world.all(2)), [1, 3, 5], "its own are still its own");
     }
 }
+
+#[test]
+fn last_ones_are_counted_without_what_became_of_others_publications() {
+    for config in [Config::default(), small()] {
+        let mut world = world(config);
+        world.subscribe(3, 1, of_room("a"), From::Last(1), Flow::Credit);
+        assert_eq!(numbers(&world.all(3)), [6]);
+        world.subscribe(2, 1, of_room("a"), From::Last(2), Flow::Credit);
+        assert_eq!(numbers(&world.all(2)), [3, 5]);
+        world.subscribe(5, 1, of_room("a"), From::Last(2), Flow::Credit);
+        assert_eq!(numbers(&world.all(5)), [5, 6]);
+    }
+}
