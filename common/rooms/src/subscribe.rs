@@ -87,7 +87,16 @@ impl Bus {
         }
     }
 
-    pub(crate) fn subscribe(&mut self, connection: ConnectionId, id: SubscriptionId, want: &Want, how: How) {
+    pub(crate) fn subscribe(
+        &mut self,
+        connection: ConnectionId,
+        id: SubscriptionId,
+        want: &Want,
+        (from, flow, retained, kept): How,
+    ) {
+        // The newest may be of another one's publication, and how many there were is nobody else's business.
+        let flow = if topics::hears_outcomes(want) { Flow::Credit } else { flow };
+        let how = (from, flow, retained, kept);
         let Some(reader) = self.connections.get(&connection) else { return };
         let principal = Arc::clone(&reader.principal);
         let unasked = usize::from(reader.subscriptions.contains_key(&SubscriptionId::UNASKED));

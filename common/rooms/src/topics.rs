@@ -210,6 +210,13 @@ pub(crate) fn is_told(graph: &Graph, principal: &Principal, channel: ChannelSlot
         || publisher(body).is_some_and(|client| client == principal.client)
 }
 
+/// Whether what became of publications may be among what is asked for. That is told one by one, whatever the flow: each is
+/// about another one.
+pub(crate) fn hears_outcomes(want: &Want) -> bool {
+    let Want::Technical(technical) = want else { return false };
+    technical.room.is_some() && technical.kinds.exact().is_none_or(|kind| event::is_outcome(&kind))
+}
+
 /// Whose publication it is of which an entry says what became of it.
 fn publisher(body: &[u8]) -> Option<ClientId> {
     let body = Body::read(body).ok()?;

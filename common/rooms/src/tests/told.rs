@@ -3,8 +3,8 @@
 use super::{readers::small, script::*, technical::*};
 use crate::{Config, Input};
 use riser_model::{
-    ClientId, Right, RoomId,
-    door::{Delivery, Flow, From, Push, Want},
+    ClientId, Right, RoomId, SubscriptionId,
+    door::{Delivery, Flow, From, Push, Technical, Want},
     event::{PublishedAs, Scope, SystemEvent},
     principal::Rule,
 };
@@ -82,4 +82,28 @@ fn last_ones_are_counted_without_what_became_of_others_publications() {
         world.subscribe(5, 1, of_room("a"), From::Last(2), Flow::Credit);
         assert_eq!(numbers(&world.all(5)), [5, 6]);
     }
+}
+
+#[test]
+fn what_became_of_ones_publications_is_told_in_order_to_who_asks_for_the_newest_too() {
+    let mut world = world(Config::default());
+    world.subscribe(2, 1, of_room("a"), From::Start, Flow::Conflate);
+    assert_eq!(numbers(&world.all(2)), [1, 3, 5]);
+    for n in 7..=9 {
+        delivered(&mut world, 3 - u128::from(n % 2), n);
+    }
+    let pushes = world.all(2);
+    assert_eq!(numbers(&pushes), [7, 9]);
+    assert!(pushes.iter().filter_map(delivery).all(|one| one.skipped == 0), "nor how many others had");
+    // Of what is the same to all who hear it the newest is enough.
+    for n in [6, 7] {
+        world.open(n);
+        world.subscribe(n, 1, in_room("a", "#"), From::Live, Flow::Credit);
+        settle(&mut world);
+    }
+    let kinds = "joined".parse().unwrap();
+    let joined = Want::Technical(Technical { kinds, ..Technical::of_room("a".parse().unwrap()) });
+    world.subscribe(5, 2, joined, From::Start, Flow::Conflate);
+    let newest: Vec<_> = world.all(5).iter().filter_map(delivery).map(|one| one.subscription).collect();
+    assert_eq!(newest, [SubscriptionId(2)]);
 }
