@@ -80,7 +80,10 @@ pub use errand::{
 };
 pub use looking::{Looking, seen};
 pub use published::{Fields, Msg, Payload, Published};
-pub use request::{Channels, Hello, Message, Op, Publish, Request, Shown, Subscribe, Technical, Wrong};
+pub use request::{
+    Channels, Hello, Message, Op, Publish, Request, Shown, Subscribe, Technical, WANT_TYPE, Wrong,
+    is_content_type,
+};
 
 /// The WebSocket sub-protocol.
 pub const SUBPROTOCOL: &str = "riser.v1.json";

@@ -227,7 +227,8 @@ pub struct NewBroadcast {
     /// The payload in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_b64: Option<String>,
-    /// What it is; `text/plain` for text and `application/octet-stream` for bytes unless given.
+    /// What it is, in 1 to 255 visible ASCII characters; `text/plain` for text and `application/octet-stream` for bytes unless
+    /// given.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
     /// Of no use after so many seconds; for ever of use unless given.

@@ -19,6 +19,7 @@ use riser_model::{
 };
 use riser_rooms::{Append, Input as BusInput, Placed};
 use riser_wire::{
+    client::{WANT_TYPE, is_content_type},
     entry::{ContentType, Publication, PublishId},
     limits::PUBLICATION_BYTES_MAX,
     property,
@@ -54,7 +55,7 @@ pub struct Broadcast {
     pub client: ClientId,
     /// Below each device's address.
     pub channel: ChannelName,
-    /// What the payload is.
+    /// What the payload is: refused unless [`is_content_type`].
     pub content_type: String,
     /// The payload.
     pub payload: Bytes,
@@ -249,6 +250,9 @@ impl Instance {
             return Err(refusal(Code::Denied, "no such room", "a room of this account"));
         }
         self.broadcasts.may_begin(account)?;
+        if !is_content_type(&said.content_type) {
+            return Err(refusal(Code::Malformed, "a broadcast with a wrong type", WANT_TYPE));
+        }
         if said.payload.len() > PUBLICATION_BYTES_MAX {
             let what = format!("a payload of {} bytes", said.payload.len());
             return Err(refusal(Code::TooLarge, &what, &format!("at most {PUBLICATION_BYTES_MAX} bytes")));

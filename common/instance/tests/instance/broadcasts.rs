@@ -53,7 +53,15 @@ fn hall(world: &World) -> RoomId {
 }
 
 fn say(world: &mut World, broadcast: u64, bytes: usize, expires_s: Option<u32>) -> Result<usize, Code> {
-    let said = Broadcast {
+    let said = said(world, broadcast, bytes, expires_s);
+    let (directory, now) = (directory(world), world.now);
+    let count = world.instance.broadcast(&directory, said, now);
+    world.drain();
+    count.map_err(|refusal| refusal.code)
+}
+
+fn said(world: &World, broadcast: u64, bytes: usize, expires_s: Option<u32>) -> Broadcast {
+    Broadcast {
         id: broadcast,
         place: (world.account(), hall(world)),
         client: ClientId::SYSTEM,
@@ -61,11 +69,7 @@ fn say(world: &mut World, broadcast: u64, bytes: usize, expires_s: Option<u32>) 
         content_type: "application/octet-stream".to_owned(),
         payload: Bytes::from(vec![7; bytes]),
         expires_s,
-    };
-    let (directory, now) = (directory(world), world.now);
-    let count = world.instance.broadcast(&directory, said, now);
-    world.drain();
-    count.map_err(|refusal| refusal.code)
+    }
 }
 
 fn looked(world: &World, broadcast: u64, after: usize) -> Broadcasted {
@@ -164,6 +168,29 @@ fn a_broadcast_is_bounded_and_stored_part_by_part() {
     let (most, count) = (64 * 1024 * 1024 / 300, 300);
     assert_eq!(say(&mut world, 8, most + 1, None), Err(Code::TooLarge), "all copies together");
     assert_eq!(say(&mut world, 8, most, None), Ok(count));
+}
+
+#[test]
+fn a_broadcast_of_a_type_that_no_publication_may_have_is_refused_and_reaches_no_device() {
+    let mut world = house(2);
+    let typed = |world: &mut World, id: u64, content_type: &str| {
+        let said = Broadcast { content_type: content_type.to_owned(), ..said(world, id, 3, None) };
+        let (directory, now) = (directory(world), world.now);
+        let count = world.instance.broadcast(&directory, said, now);
+        world.drain();
+        world.commit();
+        count
+    };
+    for (id, wrong) in (1..).zip(["", "a\u{0}b", "tëxt", "a\nb", &"a".repeat(256)]) {
+        let refused = typed(&mut world, id, wrong).unwrap_err();
+        assert_eq!((refused.code, refused.what.as_str()), (Code::Malformed, "a broadcast with a wrong type"));
+        assert!(refused.want.contains("1 to 255 visible"), "{wrong:?}: {}", refused.want);
+    }
+    assert_eq!(world.published, []);
+    for (id, right) in (9..).zip(["text/plain; charset=utf-8", &"a".repeat(255)]) {
+        assert_eq!(typed(&mut world, id, right).ok(), Some(2), "{right}");
+    }
+    assert_eq!(world.published.len(), 4);
 }
 
 #[test]

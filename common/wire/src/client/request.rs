@@ -225,7 +225,8 @@ const WANT_TECHNICAL: &str = "room, account or hub";
 const WANT_CHANNEL: &str =
     "a channel: 1 to 255 bytes, at most 16 levels, no control characters, +, #, .. or leading $";
 const WANT_FILTER: &str = "a channel in which a whole level may be + and the last level may be #";
-const WANT_TYPE: &str = "a content type of 1 to 255 visible ASCII characters";
+/// What a content type is, in a refusal's words: see [`is_content_type`].
+pub const WANT_TYPE: &str = "a content type of 1 to 255 visible ASCII characters";
 
 impl<'a> Request<'a> {
     /// Reads one text message.
@@ -512,7 +513,8 @@ pub(super) fn is_json(content_type: &str) -> bool {
     essence == "application/json" || essence.ends_with("+json")
 }
 
-fn is_content_type(name: &str) -> bool {
+/// Whether a publication may be said to be of that type: every client can be told it, one of MQTT 5 too.
+pub fn is_content_type(name: &str) -> bool {
     (1..=255).contains(&name.len()) && name.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
 }
 

@@ -160,6 +160,15 @@ async fn a_device_whose_key_openssh_made_receives_a_broadcast_to_the_byte_and_wh
     );
     assert_eq!(lines.iter().filter(|line| line["who"] == "operator").count(), 2, "{audited}");
 
+    // What an MQTT 5 device could not be told is refused.
+    for wrong in ["a\nb", "", &"a".repeat(256)] {
+        let refused = house.refuses(&["room", "broadcast", &place, "orders", "on", "--type", wrong]);
+        assert!(
+            refused.contains("malformed") && refused.contains("1 to 255 visible"),
+            "{wrong:?}: {refused}"
+        );
+    }
+
     // Nothing of all that came to who has no key.
     let shown = json!({ "user": OWNER, "password": PASSWORD });
     let mut owner = Terminal::program(&house.site, &format!("/{place}"), shown).await.unwrap();
