@@ -5,8 +5,10 @@
 //! log lets go of it; and so does one of this log that is addressed to a client, until that client has it here or behind
 //! an edge. What became of it is an event in its room's technical channel, which the fold reads back: what was
 //! told before a crash is not told again. It owns its bound: of more than [`PENDING_MAX`] the oldest are forgotten, and
-//! counted, of that log of which most wait; nothing is told of those. What came up from an edge below looks the same in a
-//! log, and is nobody's to tell here: whoever knows the logs below takes them out ([`Outcomes::retain`]).
+//! counted, of that log of which most wait, and of that of its rooms of which most wait; nothing is told of those. So who
+//! says much in one room makes nothing forgotten in another of the same log of which fewer wait. What came up from an edge
+//! below looks the same in a log, and is nobody's to tell here: whoever knows the logs below takes them out
+//! ([`Outcomes::retain`]).
 
 use riser_model::{ClientId, RoomId, Route, Seq, Wall, event};
 use riser_wire::{
@@ -15,7 +17,10 @@ use riser_wire::{
     property,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// Publications that wait. At most some 300 KiB in a checkpoint.
 pub const PENDING_MAX: usize = 4096;
@@ -31,7 +36,7 @@ pub struct Outcomes {
     expiring: BTreeSet<(Wall, Seq)>,
     /// The same of those from before the process began.
     expiring_before: BTreeSet<(Wall, Seq)>,
-    by_origin: BTreeMap<u32, BTreeSet<Seq>>,
+    by_origin: BTreeMap<u32, Share>,
     forgotten: u64,
     /// What is added to the time of what comes next.
     by_ms: i64,
@@ -136,11 +141,11 @@ impl Outcomes {
     fn insert(&mut self, seq: Seq, pending: Pending) {
         self.by_id.insert((pending.client, pending.id()), seq);
         self.expiring.extend(pending.expires.map(|at| (at, seq)));
-        self.by_origin.entry(pending.origin).or_default().insert(seq);
+        self.by_origin.entry(pending.origin).or_default().insert(pending.room, seq);
         self.pending.insert(seq, pending);
         if self.pending.len() > PENDING_MAX
-            && let Some(most) = self.by_origin.values().max_by_key(|seqs| seqs.len())
-            && let Some(oldest) = most.first().copied()
+            && let Some(most) = self.by_origin.values().max_by_key(|share| share.len)
+            && let Some(oldest) = most.oldest_of_most()
         {
             self.take(oldest);
             self.forgotten += 1;
@@ -177,9 +182,9 @@ impl Outcomes {
         if let Some(at) = pending.expires {
             let _ = self.expiring.remove(&(at, seq)) || self.expiring_before.remove(&(at, seq));
         }
-        if let Some(seqs) = self.by_origin.get_mut(&pending.origin) {
-            seqs.remove(&seq);
-            if seqs.is_empty() {
+        if let Some(share) = self.by_origin.get_mut(&pending.origin) {
+            share.remove(pending.room, seq);
+            if share.len == 0 {
                 self.by_origin.remove(&pending.origin);
             }
         }
@@ -260,6 +265,45 @@ impl Outcomes {
     }
 }
 
+/// Those of one log that wait, by their rooms.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Share {
+    rooms: BTreeMap<RoomId, BTreeSet<Seq>>,
+    /// How many wait of each room, and its oldest: the room with the most last, of several the one with the oldest.
+    sizes: BTreeSet<(usize, Reverse<Seq>)>,
+    len: usize,
+}
+
+impl Share {
+    fn insert(&mut self, room: RoomId, seq: Seq) {
+        self.change(room, |seqs| seqs.insert(seq));
+    }
+
+    fn remove(&mut self, room: RoomId, seq: Seq) {
+        self.change(room, |seqs| seqs.remove(&seq));
+    }
+
+    fn change(&mut self, room: RoomId, change: impl FnOnce(&mut BTreeSet<Seq>) -> bool) {
+        let size = |seqs: &BTreeSet<Seq>| seqs.first().map(|oldest| (seqs.len(), Reverse(*oldest)));
+        let seqs = self.rooms.entry(room).or_default();
+        self.len -= seqs.len();
+        if let Some(before) = size(seqs) {
+            self.sizes.remove(&before);
+        }
+        change(seqs);
+        self.len += seqs.len();
+        match size(seqs) {
+            Some(after) => _ = self.sizes.insert(after),
+            None => _ = self.rooms.remove(&room),
+        }
+    }
+
+    /// The oldest of the room of which most wait.
+    fn oldest_of_most(&self) -> Option<Seq> {
+        self.sizes.last().map(|(_, Reverse(oldest))| *oldest)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,6 +335,16 @@ mod tests {
         expires_s: Option<u32>,
         (from, channel): (u32, &str),
     ) {
+        come_along(outcomes, (seq, n), expires_s, from, &route(channel, ANN));
+    }
+
+    fn come_along(
+        outcomes: &mut Outcomes,
+        (seq, n): (u64, u64),
+        expires_s: Option<u32>,
+        from: u32,
+        route: &Route,
+    ) {
         let properties: Vec<u8> =
             expires_s.into_iter().flat_map(|s| [vec![2], s.to_be_bytes().to_vec()].concat()).collect();
         let mut publication = Publication::new(ContentType::Text, b"on");
@@ -301,7 +355,7 @@ mod tests {
         let (frame, _) = Frame::read(&bytes, 0).unwrap();
         let origin = Origin { number: from, seq: Seq(seq * 10), wall: Wall(1000), uncertain: false };
         let frame = Frame { origin: (from != HERE).then_some(origin), ..frame };
-        outcomes.apply(Seq(seq), &frame, &route(channel, ANN));
+        outcomes.apply(Seq(seq), &frame, route);
     }
 
     fn tell(outcomes: &mut Outcomes, n: u64, client: ClientId) {
@@ -403,6 +457,34 @@ mod tests {
         outcomes.retain(|one| one.origin == 1);
         assert_eq!(outcomes.len(), 1);
         assert_eq!(outcomes.take(Seq(1)).map(|one| one.n), Some(1));
+        assert!(outcomes.by_origin.is_empty() && outcomes.by_id.is_empty());
+    }
+
+    #[test]
+    fn a_room_that_says_much_makes_only_its_own_forgotten() {
+        let mut outcomes = Outcomes::default();
+        let lamp = Uuid::from_u128(7).to_string() + "/mode";
+        let quiet = Route { room: RoomId(Uuid::from_u128(4)), ..route(&lamp, ANN) };
+        let loud = Route { client: ClientId::SYSTEM, ..route(&lamp, ANN) };
+        (1..=100).for_each(|n| come_along(&mut outcomes, (n, n), None, HERE, &quiet));
+        (101..=9000).for_each(|n| come_along(&mut outcomes, (n, n), None, HERE, &loud));
+        assert_eq!((outcomes.len(), outcomes.forgotten()), (PENDING_MAX, 9000 - PENDING_MAX as u64));
+        assert!((1..=100).all(|n| outcomes.waits(Seq(n))), "what waited there first waits on");
+        let last = 9000 - PENDING_MAX as u64 + 100;
+        assert!(!outcomes.waits(Seq(last)) && outcomes.waits(Seq(last + 1)), "the oldest of the loud room");
+        // A checkpoint of it is read to the same.
+        assert_eq!(
+            Outcomes::load(&outcomes.save()).map(|one| one.by_origin),
+            Some(outcomes.by_origin.clone())
+        );
+        // Over many rooms too, a log that brings much makes only its own forgotten.
+        (9001..=20_000).for_each(|n| {
+            let route = Route { room: RoomId(Uuid::from_u128(u128::from(n))), ..quiet.clone() };
+            come_along(&mut outcomes, (n, n), None, 1, &route);
+        });
+        assert!((1..=100).all(|n| outcomes.waits(Seq(n))));
+        assert!(outcomes.waits(Seq(20_000)) && !outcomes.waits(Seq(9001)), "and of as many the oldest");
+        outcomes.retain(|_| false);
         assert!(outcomes.by_origin.is_empty() && outcomes.by_id.is_empty());
     }
 

@@ -17,7 +17,7 @@ use riser_model::{
     Wall,
     door::{Code, Refusal},
 };
-use riser_rooms::{Append, Input as BusInput, Placed};
+use riser_rooms::{Append, Input as BusInput, Placed, outcomes::PENDING_MAX};
 use riser_wire::{
     client::{WANT_TYPE, is_content_type},
     entry::{ContentType, Publication, PublishId},
@@ -29,8 +29,10 @@ use std::{
     sync::Arc,
 };
 
-/// Devices of one broadcast: few enough that the outcomes of all are remembered.
+/// Devices of one broadcast: few enough that the outcomes of four rooms' are remembered at once. Where more wait, the log and
+/// the room of which most do make room.
 const DEVICES_MAX: usize = 1000;
+const _: () = assert!(DEVICES_MAX * 4 <= PENDING_MAX);
 /// The copies of one broadcast together, bytes.
 const BYTES_MAX: usize = 64 << 20;
 /// Devices in one answer.
