@@ -94,13 +94,14 @@ export class Series {
     const reach = this.reach();
     const holes = [];
     const start = now - WINDOW_MS;
-    const between = (from, to) => {
+    const between = (from, to, isOpen) => {
       if (to - from <= reach || to < start) return;
       const gap = this.gaps.find(({ after }) => after >= from && after < to);
-      holes.push({ from: Math.max(from, start), to, gone: gap?.gone ?? null });
+      if (gap || isOpen) holes.push({ from: Math.max(from, start), to, gone: gap?.gone ?? null });
     };
-    for (let i = 1; i < this.points.length; i += 1) between(this.points[i - 1].time, this.points[i].time);
-    if (this.last) between(this.last.time, now);
+    // Points come in order: between two of them nothing is still to come, whoever was silent there.
+    for (let i = 1; i < this.points.length; i += 1) between(this.points[i - 1].time, this.points[i].time, false);
+    if (this.last) between(this.last.time, now, true);
     return holes;
   }
 }

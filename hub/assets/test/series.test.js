@@ -23,6 +23,14 @@ test("silence is a hole up to now, and a late backlog fills it in place", () => 
   assert.deepEqual(series.holes(30_000), []);
 });
 
+test("between two points nothing is still to come, however long nothing was said", () => {
+  const series = new Series();
+  for (let n = 0; n <= 10; n += 1) series.add(n * 1000, n);
+  series.add(30_000, 1);
+  assert.deepEqual(series.holes(30_500), []);
+  assert.deepEqual(series.holes(40_000), [{ from: 30_000, to: 40_000, gone: null }]);
+});
+
 test("what is gone stays a hole, with its cause, and only where nothing is", () => {
   const series = steady(0, 20_000);
   series.gap({ cause: "quota", count: 7 });
