@@ -1,7 +1,7 @@
 //! What makes or unmakes owners: the one thing in which the role `admin` is less than `owner`.
 //!
 //! An owner, of the account or of a room, is who has that role or is granted to administer: by its name, by a group, or with
-//! everybody. Whoever could give an owner a credential, or take its place, would be one: that is for owners too, and so are the
+//! everybody; a person whose groups a directory server names may be one by any of those. Whoever could give an owner a credential, or take its place, would be one: that is for owners too, and so are the
 //! issuers by whose word people are let in, and the end of a room.
 
 use riser_gate::{
@@ -42,8 +42,8 @@ pub(crate) fn touches(change: &AccountChange, known: Option<&Account>) -> bool {
         AccountChange::Rename(_)
         | AccountChange::SetGate(_)
         | AccountChange::SetLdap(_)
-        | AccountChange::Associate(..)
-        | AccountChange::Part(_) => false,
+        | AccountChange::Associate(..) => false,
+        AccountChange::Part(client) => known.associated.get(client).is_some_and(owns),
     }
 }
 
@@ -59,13 +59,30 @@ fn is_owner(config: &AccountConfig, member: &Member) -> bool {
         Whom::Named(name) => name == member.name(),
         Whom::Visitors => false,
     };
-    role.as_ref().is_some_and(is_own) || owners_in(config).any(is_meant)
+    role.as_ref().is_some_and(is_own)
+        || owners_in(config).any(is_meant)
+        || (is_vouched(config, member) && vouched(config).any(|group| owns(config, group)))
+}
+
+/// Whether a directory server says in which groups it is: who else it has there is not known here, so each may be an owner.
+fn is_vouched(config: &AccountConfig, member: &Member) -> bool {
+    config.ldap.is_some() && matches!(member, Member::User(user) if user.password.is_none())
+}
+
+/// The groups whose people a directory server names.
+fn vouched(config: &AccountConfig) -> impl Iterator<Item = &AccountName> {
+    config.ldap.iter().flat_map(|ldap| &ldap.groups_as).map(|group| &group.name)
+}
+
+/// Whether who is in a group is an owner by that.
+fn owns(config: &AccountConfig, group: &AccountName) -> bool {
+    owners_in(config).any(|whom| matches!(whom, Whom::Group(own) if own == group))
 }
 
 /// Whether what is said of a member from now on makes an owner of it.
 fn makes_owner(config: &AccountConfig, change: &MemberChange) -> bool {
-    let owns = |group: &AccountName| owners_in(config).any(|whom| *whom == Whom::Group(group.clone()));
-    change.role.flatten().as_ref().is_some_and(is_own) || change.groups.iter().flatten().any(owns)
+    change.role.flatten().as_ref().is_some_and(is_own)
+        || change.groups.iter().flatten().any(|group| owns(config, group))
 }
 
 /// Who is an owner by what is said of rooms, or granted in all of them.
@@ -90,4 +107,81 @@ fn is_own(role: &Role) -> bool {
 /// Whether it is a grant of the right to administer.
 fn is_grant(grant: &GrantConfig) -> bool {
     grant.right.0.contains(&Right::Admin) && !grant.deny
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use riser_gate::{ClientConfig, CredentialConfig, LdapConfig, TokenHash, UserConfig};
+    use riser_model::{History, RoomId};
+    use uuid::Uuid;
+
+    const YARD: RoomId = RoomId(Uuid::from_u128(2));
+    const GUS: ClientId = ClientId(Uuid::from_u128(3));
+    const PUMP: ClientId = ClientId(Uuid::from_u128(4));
+    const BROWSER: ClientId = ClientId(Uuid::from_u128(5));
+
+    /// One in which gus is by a browser of his, a pump, and a room in which these are owners.
+    fn acme(roles: &[&str]) -> Account {
+        let whom = |text: &str| serde_json::from_str::<Whom>(&format!("\"{text}\"")).unwrap();
+        let room = RoomConfig {
+            id: Some(YARD),
+            roles: roles.iter().map(|text| (whom(text), Role::Owner)).collect(),
+            ..RoomConfig::new("yard".parse().unwrap(), History::Log)
+        };
+        let mut account = Account::new(AccountConfig {
+            user: vec![UserConfig { id: Some(GUS), ..UserConfig::new("gus".parse().unwrap()) }],
+            client: vec![ClientConfig { id: Some(PUMP), ..ClientConfig::new("pump".parse().unwrap()) }],
+            room: vec![room],
+            ..AccountConfig::new("acme".parse().unwrap(), riser_model::AccountId(Uuid::from_u128(1)))
+        });
+        account.associated.insert(BROWSER, GUS);
+        account
+    }
+
+    /// What takes somebody's place, or comes in as it.
+    fn of_member(id: ClientId) -> Vec<AccountChange> {
+        let token = CredentialConfig::Token(TokenHash::of(b"more"));
+        let fingerprint = token.fingerprint();
+        let name = MemberChange { name: Some("other".parse().unwrap()), ..MemberChange::default() };
+        vec![
+            AccountChange::RemoveMember(id),
+            AccountChange::SetMember(id, name),
+            AccountChange::AddCredential(id, token),
+            AccountChange::RevokeCredential(id, fingerprint),
+            AccountChange::RevokeAll(id),
+        ]
+    }
+
+    #[test]
+    fn who_may_be_an_owner_by_a_group_of_a_directory_server_is_touched_by_no_admin() {
+        let mut account = acme(&["@bosses"]);
+        let is_touched = |account: &Account, id| {
+            let touched: Vec<bool> =
+                of_member(id).iter().map(|change| touches(change, Some(account))).collect();
+            assert!(touched.iter().all(|one| *one == touched.contains(&true)), "{touched:?}");
+            touched.contains(&true)
+        };
+        assert!(!is_touched(&account, GUS), "nobody says that he is in that group");
+        let groups = |text: &str| -> Option<LdapConfig> { Some(serde_json::from_str(text).unwrap()) };
+        account.config.ldap = groups(r#"{"preset":"yunohost","groups_as":["cooks"]}"#);
+        assert!(!is_touched(&account, GUS), "nor that server");
+        account.config.ldap =
+            groups(r#"{"preset":"yunohost","groups_as":["cooks",{"group":"Bosses","as":"bosses"}]}"#);
+        assert!(is_touched(&account, GUS) && !is_touched(&account, PUMP), "it names people");
+        let [user] = account.config.user.as_mut_slice() else { panic!("one user") };
+        user.password = Some(
+            "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3".parse().unwrap(),
+        );
+        assert!(!is_touched(&account, GUS), "who has a password here is not asked about there");
+    }
+
+    #[test]
+    fn browser_of_an_owner_is_parted_by_owners_only() {
+        let part = AccountChange::Part(BROWSER);
+        assert!(touches(&part, Some(&acme(&["gus"]))));
+        assert!(!touches(&part, Some(&acme(&["pump"]))));
+        assert!(!touches(&AccountChange::Part(PUMP), Some(&acme(&["pump"]))), "it is nobody's browser");
+    }
 }
