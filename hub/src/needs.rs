@@ -287,6 +287,10 @@ mod tests {
             other.roles.insert(named(name), role);
             AccountChange::SetRoom(Box::new(other))
         };
+        let den = RoomConfig {
+            id: Some(RoomId(Uuid::from_u128(10))),
+            ..RoomConfig::new("den".parse().unwrap(), History::Log)
+        };
         // What is an admin's too: of the account, and of the room alone.
         let of_account = [
             client(Some(Role::Member)),
@@ -296,7 +300,7 @@ mod tests {
             AccountChange::AddCredential(kim, token()),
             AccountChange::RevokeAll(bob),
             AccountChange::RemoveMember(bob),
-            AccountChange::CreateRoom(Box::new(RoomConfig::new("den".parse().unwrap(), History::Log))),
+            AccountChange::CreateRoom(Box::new(den.clone())),
             AccountChange::Grant(None, read.clone()),
         ];
         let of_room = [
@@ -319,6 +323,14 @@ mod tests {
             AccountChange::RevokeAll(ann),
             AccountChange::RemoveMember(gus),
             AccountChange::SetIssuers(vec![]),
+            AccountChange::SetGate(riser_gate::GateConfig::default()),
+            AccountChange::All(vec![
+                AccountChange::CreateRoom(Box::new(den.clone())),
+                AccountChange::SetRoom(Box::new(RoomConfig {
+                    roles: [(named("kim"), Role::Owner)].into(),
+                    ..den
+                })),
+            ]),
             AccountChange::RemoveRoom(yard),
             AccountChange::Grant(None, administer.clone()),
         ];

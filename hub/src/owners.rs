@@ -2,7 +2,7 @@
 //!
 //! An owner, of the account or of a room, is who has that role or is granted to administer: by its name, by a group, or with
 //! everybody; a person whose groups a directory server names may be one by any of those. Whoever could give an owner a credential, or take its place, would be one: that is for owners too, and so are the
-//! issuers by whose word people are let in, and the end of a room.
+//! issuers by whose word people are let in, the gate of the account, which could let owners in no more, and the end of a room.
 
 use riser_gate::{
     Account, AccountConfig, GrantConfig, RoomConfig,
@@ -19,7 +19,7 @@ pub(crate) fn touches(change: &AccountChange, known: Option<&Account>) -> bool {
     match change {
         // Each by itself.
         AccountChange::All(_) => false,
-        AccountChange::RemoveRoom(_) | AccountChange::SetIssuers(_) => true,
+        AccountChange::RemoveRoom(_) | AccountChange::SetIssuers(_) | AccountChange::SetGate(_) => true,
         AccountChange::CreateMember(member) => is_owner(&known.config, member),
         AccountChange::RemoveMember(id)
         | AccountChange::AddCredential(id, _)
@@ -29,7 +29,8 @@ pub(crate) fn touches(change: &AccountChange, known: Option<&Account>) -> bool {
         AccountChange::CreateRoom(room) => room.roles.values().any(is_own) || room.grant.iter().any(is_grant),
         AccountChange::SetRoom(room) => {
             let before = known.config.room.iter().find(|one| one.id == room.id);
-            before.is_some_and(|before| owning(before) != owning(room))
+            // One that is made by the same request is not there yet: it has no owners.
+            before.map(owning).unwrap_or_default() != owning(room)
         }
         AccountChange::SetRole(room, whom, role) => {
             let room = known.config.room.iter().find(|one| one.id == Some(*room));
@@ -39,10 +40,7 @@ pub(crate) fn touches(change: &AccountChange, known: Option<&Account>) -> bool {
         AccountChange::Grant(_, grant) | AccountChange::Ungrant(_, grant) => {
             grant.right.0.contains(&Right::Admin)
         }
-        AccountChange::Rename(_)
-        | AccountChange::SetGate(_)
-        | AccountChange::SetLdap(_)
-        | AccountChange::Associate(..) => false,
+        AccountChange::Rename(_) | AccountChange::SetLdap(_) | AccountChange::Associate(..) => false,
         AccountChange::Part(client) => known.associated.get(client).is_some_and(owns),
     }
 }
@@ -175,6 +173,29 @@ mod tests {
             "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3".parse().unwrap(),
         );
         assert!(!is_touched(&account, GUS), "who has a password here is not asked about there");
+    }
+
+    #[test]
+    fn gate_of_the_account_is_for_owners_and_that_of_a_room_is_not() {
+        let gate = |text: &str| serde_json::from_str::<riser_gate::GateConfig>(text).unwrap();
+        let account = acme(&["gus"]);
+        let own = || gate(r#"[{"address":["192.0.2.1/32"]}]"#);
+        assert!(touches(&AccountChange::SetGate(own()), Some(&account)));
+        assert!(touches(&AccountChange::SetGate(gate("[]")), Some(&account)));
+        let yard = account.config.room.first().unwrap().clone();
+        let gated = RoomConfig { gate: own(), ..yard };
+        assert!(!touches(&AccountChange::SetRoom(Box::new(gated)), Some(&account)));
+    }
+
+    #[test]
+    fn room_that_is_made_by_the_same_request_has_no_owners_before() {
+        let account = acme(&["gus"]);
+        let set = |roles: &[&str]| {
+            let room = acme(roles).config.room.remove(0);
+            AccountChange::SetRoom(Box::new(RoomConfig { id: Some(RoomId(Uuid::from_u128(9))), ..room }))
+        };
+        assert!(touches(&set(&["gus"]), Some(&account)) && touches(&set(&["*"]), Some(&account)));
+        assert!(!touches(&set(&[]), Some(&account)));
     }
 
     #[test]
