@@ -1,7 +1,8 @@
 //! What makes or unmakes owners: the one thing in which the role `admin` is less than `owner`.
 //!
-//! An owner, of the account or of a room, is who has that role or is granted to administer: by its name, by a group, or with
-//! everybody; a person whose groups a directory server names may be one by any of those. Whoever could give an owner a credential, or take its place, would be one: that is for owners too, and so are the
+//! An owner, of the account or of a room, is who has that role or is granted to administer: by its name or by a
+//! group; a person whose groups a directory server names may be one by any of those. Where everybody is one, that makes nobody
+//! special, but to give or take it does make and unmake owners. Whoever could give an owner a credential, or take its place, would be one: that is for owners too, and so are the
 //! issuers by whose word people are let in, the gate of the account, which could let owners in no more, and the end of a room.
 
 use riser_gate::{
@@ -45,17 +46,17 @@ pub(crate) fn touches(change: &AccountChange, known: Option<&Account>) -> bool {
     }
 }
 
-/// Whether somebody is an owner of the account, or of a room of it.
+/// Whether somebody is an owner of the account, or of a room of it, of whom not everybody is one.
 fn is_owner(config: &AccountConfig, member: &Member) -> bool {
     let (role, groups) = match member {
         Member::User(user) => (&user.role, &user.groups),
         Member::Client(client) => (&client.role, &client.groups),
     };
     let is_meant = |whom: &Whom| match whom {
-        Whom::Everyone => true,
         Whom::Group(group) => groups.contains(group),
         Whom::Named(name) => name == member.name(),
-        Whom::Visitors => false,
+        // What everybody has, whoever touches them has too.
+        Whom::Everyone | Whom::Visitors => false,
     };
     role.as_ref().is_some_and(is_own)
         || owners_in(config).any(is_meant)
@@ -196,6 +197,22 @@ mod tests {
         };
         assert!(touches(&set(&["gus"]), Some(&account)) && touches(&set(&["*"]), Some(&account)));
         assert!(!touches(&set(&[]), Some(&account)));
+    }
+
+    #[test]
+    fn where_everybody_is_an_owner_nobody_is_special_but_everybody_is_made_one_by_owners_only() {
+        let account = acme(&["*"]);
+        for change in of_member(PUMP).iter().chain(&of_member(GUS)) {
+            assert!(!touches(change, Some(&account)), "{change:?}");
+        }
+        let sensor = ClientConfig::new("sensor".parse().unwrap());
+        let make = AccountChange::CreateMember(Box::new(Member::Client(sensor)));
+        assert!(!touches(&make, Some(&account)) && !touches(&AccountChange::Part(BROWSER), Some(&account)));
+        let everybody = |role| AccountChange::SetRole(YARD, Whom::Everyone, role);
+        assert!(touches(&everybody(Some(Role::Owner)), Some(&acme(&[]))));
+        assert!(touches(&everybody(None), Some(&account)));
+        let closed = acme(&[]).config.room.remove(0);
+        assert!(touches(&AccountChange::SetRoom(Box::new(closed)), Some(&account)));
     }
 
     #[test]
