@@ -133,7 +133,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The listener it came through, by its configured name.
     pub listener: Arc<str>,
-    /// Whether that is a proxy that is believed and has not said who is behind it.
+    /// Whether that is a proxy of which nobody knows who is behind it: one that is believed and has not said so, or one on this
+    /// host that is not named.
     pub proxy: bool,
     /// The page that its browser acts for, if it is one and says so.
     pub origin: Option<Arc<str>>,

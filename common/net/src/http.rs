@@ -117,9 +117,9 @@ impl Seen {
         })?;
         let origin = crate::origin::shown(request.headers(), proxy.tls);
         let Some(client) = client else {
-            let peer = match (site.proxies().has(proxy.address.ip()), &origin) {
+            let peer = match (site.proxies().hides(proxy.address.ip(), request.headers()), &origin) {
                 (false, None) => Arc::clone(proxy),
-                (is_proxy, _) => Arc::new(Peer { proxy: is_proxy, origin, ..Peer::clone(proxy) }),
+                (hides, _) => Arc::new(Peer { proxy: hides, origin, ..Peer::clone(proxy) }),
             };
             return Ok(Self { peer, behind: None });
         };

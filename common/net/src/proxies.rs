@@ -3,7 +3,8 @@
 //! The header is a list to which each proxy appends whom it was asked by, so it is read from its end: whoever is named last by
 //! one that is believed is who asks, unless that is such a proxy itself. What stands before that anybody may have written, in
 //! any bytes. Where one that is believed names somebody by no address, nobody is taken for the proxy: the request is refused.
-//! From everybody else the header is nothing.
+//! From everybody else the header is nothing, but that a request from this host that has it, or one like it, came by a proxy
+//! that is not named: behind such an address may be everybody.
 
 use hyper::{HeaderMap, header::HeaderValue};
 use riser_model::Networks;
@@ -11,6 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 
 /// The header.
 const NAME: &str = "x-forwarded-for";
+/// Headers by which a proxy says that it is one.
+const MARKS: [&str; 3] = [NAME, "forwarded", "via"];
 
 /// See the module. None unless configured.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -32,6 +35,13 @@ impl Proxies {
     /// Whether one is at this address.
     pub fn has(&self, address: IpAddr) -> bool {
         self.0.hold(address)
+    }
+
+    /// Whether everybody may be behind this peer, who says nothing that is believed of who asks: it is one of these, or is on
+    /// this host and forwards what it was asked.
+    pub(crate) fn hides(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let forwards = || MARKS.iter().any(|name| headers.contains_key(*name));
+        self.has(peer) || (peer.to_canonical().is_loopback() && forwards())
     }
 
     /// Who is behind this peer; none if it is no such proxy, or says nothing.
@@ -69,6 +79,23 @@ fn address(text: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_forwards_on_this_host_hides_everybody_whether_it_is_named_or_not() {
+        let proxies = Proxies::new(Networks(vec!["192.0.2.1".parse().unwrap()]));
+        let hides = |peer: &str, name: Option<&'static str>| {
+            let headers = name.map(|name| (name.parse().unwrap(), HeaderValue::from_static("198.51.100.7")));
+            proxies.hides(peer.parse().unwrap(), &headers.into_iter().collect())
+        };
+        for peer in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            for name in ["x-forwarded-for", "forwarded", "via"] {
+                assert!(hides(peer, Some(name)), "{peer} {name}");
+            }
+            assert!(!hides(peer, None) && !hides(peer, Some("host")), "{peer}");
+        }
+        assert!(!hides("192.0.2.2", Some("x-forwarded-for")), "anybody may say so of itself");
+        assert!(hides("192.0.2.1", None) && hides("192.0.2.1", Some("via")));
+    }
 
     #[test]
     fn word_of_a_proxy_is_taken_from_its_end_and_nobody_elses_at_all() {

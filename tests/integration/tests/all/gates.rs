@@ -97,10 +97,16 @@ async fn person_at_a_terminal_talks_its_way_into_a_room_and_a_stranger_is_droppe
     person.hears("goodbye").await;
     person.is_dropped().await;
 
+    // By a proxy on this host that nobody named: what is held against it would be held against everybody.
+    for _ in 0..3 {
+        let stranger = Terminal::behind(site.hub.http, "/", Some("198.51.100.7")).await;
+        guesses(stranger, "name: ", "!! incorrect").await;
+    }
     for _ in 0..2 {
         guesses(Terminal::open(&site, "/", None).await, "name: ", "!! incorrect").await;
     }
     is_known(Terminal::open(&site, "/", None).await, "ooh you again! ...\r\nNope!").await;
+    Terminal::behind(site.hub.http, "/", Some("198.51.100.7")).await.hears("name: ").await;
     // Programs that come from there are asked for nothing of what people did.
     let credential = json!({ "user": OWNER, "password": PASSWORD });
     Terminal::program(&site, &format!("/{ACCOUNT}/hall"), credential).await.unwrap();
