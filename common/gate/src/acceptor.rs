@@ -36,7 +36,7 @@ use riser_model::{
     Now, Principal, Wall,
     door::{Code, Credential, Method, Prompt, Refusal, Secret},
 };
-use schedule::Schedule;
+use schedule::Week;
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
@@ -76,7 +76,7 @@ pub enum Acceptor {
     /// Of which page's browser it is.
     Origin(Pages),
     /// When it comes.
-    Schedule(Schedule),
+    Schedule(Week),
     /// That the room has a free seat.
     Seats(u32),
     /// That an admin says yes.
@@ -234,7 +234,7 @@ impl Acceptor {
             Self::Claim(method) => claim::begin(*method, given),
             Self::Address(networks) => address::begin(networks, given),
             Self::Origin(pages) => pages.begin(given),
-            Self::Schedule(schedule) => schedule.begin(given),
+            Self::Schedule(week) => week.begin(given),
             Self::Seats(most) => seats::begin(*most),
             Self::Knock => knock::begin(),
             Self::Tty(words) => tty::begin(words, given),

@@ -53,6 +53,12 @@ impl GateConfig {
         self.0.is_empty()
     }
 
+    /// How many acceptors it has, those of an `any` each counted, and how many hours the longest schedule has.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let sizes = self.0.iter().map(AcceptorConfig::size);
+        sizes.fold((0, 0), |(acceptors, hours), (more, of)| (acceptors + more, hours.max(of)))
+    }
+
     /// The gate, or what is wrong with it; `key` names it. Seats are a room's.
     pub(crate) fn compile(&self, key: &str, of_room: bool) -> Result<Sequence, Vec<Invalid>> {
         let mut wrong = Vec::new();
@@ -70,6 +76,29 @@ impl GateConfig {
 }
 
 impl AcceptorConfig {
+    /// As [`GateConfig::size`].
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Any(stages) => {
+                let sizes = stages.iter().map(Self::size);
+                sizes.fold((1, 0), |(acceptors, hours), (more, of)| (acceptors + more, hours.max(of)))
+            }
+            Self::Schedule(schedule) => (1, schedule.0.len()),
+            Self::Password
+            | Self::Token
+            | Self::Jwt
+            | Self::Cookie
+            | Self::Ticket
+            | Self::Certificate
+            | Self::Key
+            | Self::Secret
+            | Self::Address(_)
+            | Self::Origin(_)
+            | Self::Seats(_)
+            | Self::Knock => (1, 0),
+        }
+    }
+
     /// Whether it looks at how many are in the room.
     fn counts(&self) -> bool {
         match self {
@@ -114,7 +143,7 @@ impl AcceptorConfig {
             Self::Schedule(schedule) if schedule.0.is_empty() => {
                 return nobody("schedule", "name at least some hours, or leave it out");
             }
-            Self::Schedule(schedule) => Acceptor::Schedule(schedule.clone()),
+            Self::Schedule(schedule) => Acceptor::Schedule(schedule.week()),
             Self::Seats(0) => return nobody("seats", "at least 1, or leave it out"),
             Self::Seats(most) => Acceptor::Seats(*most),
             Self::Knock => Acceptor::Knock,

@@ -9,10 +9,7 @@ use std::{fmt, str::FromStr};
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const MINUTE_MS: i64 = 60_000;
 const DAY_MINUTES: i64 = 24 * 60;
-/// Hours that follow on each other are looked at up to here: all of a week, in pieces of half an hour.
-const PIECES_MAX: usize = 7 * 48;
-/// What goes on for so long goes on for ever: every week is like the last.
-const WEEK_MS: i64 = 7 * DAY_MINUTES * MINUTE_MS;
+const WEEK_MINUTES: i64 = 7 * DAY_MINUTES;
 
 /// Some hours of some days, UTC: `mon-fri 08:00-18:00`, `sun 22:00-24:00`. A range of days may wrap (`sat-mon`), hours may
 /// not: write two.
@@ -24,10 +21,15 @@ pub struct Hours {
     until_minute: u16,
 }
 
-/// The hours at which one may pass.
+/// The hours at which one may pass, as a person lists them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Schedule(pub Vec<Hours>);
+
+/// The same as they are looked at: what goes on without a break is one stretch, in minutes since Monday's midnight, in order.
+/// However many hours were listed, to look takes no longer than to find one of these.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Week(Vec<(i64, i64)>);
 
 /// A text that is not hours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,27 +99,35 @@ impl<'de> Deserialize<'de> for Hours {
 }
 
 impl Hours {
-    /// Whether a moment lies in them.
-    pub fn hold(&self, wall: Wall) -> bool {
-        let minutes = wall.0.div_euclid(MINUTE_MS);
-        // The first of January 1970 was a Thursday.
-        let day = (minutes.div_euclid(DAY_MINUTES) + 3).rem_euclid(7);
-        let minute = minutes.rem_euclid(DAY_MINUTES);
+    /// From when until when on each of its days, in minutes of a week.
+    fn stretches(&self) -> impl Iterator<Item = (i64, i64)> {
         let (first, last) = (i64::from(self.first), i64::from(self.last));
-        let is_day = if first <= last { (first..=last).contains(&day) } else { day >= first || day <= last };
-        is_day && (i64::from(self.from_minute)..i64::from(self.until_minute)).contains(&minute)
-    }
-
-    /// When they end, if that moment lies in them.
-    fn end(&self, wall: Wall) -> Option<Wall> {
-        let minutes = wall.0.div_euclid(MINUTE_MS);
-        let midnight = minutes - minutes.rem_euclid(DAY_MINUTES);
-        let end = midnight.checked_add(i64::from(self.until_minute))?.checked_mul(MINUTE_MS)?;
-        self.hold(wall).then_some(Wall(end))
+        let (from, until) = (i64::from(self.from_minute), i64::from(self.until_minute));
+        let days = (last - first).rem_euclid(7);
+        (0..=days).map(move |day| {
+            let midnight = (first + day).rem_euclid(7) * DAY_MINUTES;
+            (midnight + from, midnight + until)
+        })
     }
 }
 
 impl Schedule {
+    /// As it is looked at.
+    pub fn week(&self) -> Week {
+        let mut all: Vec<(i64, i64)> = self.0.iter().flat_map(Hours::stretches).collect();
+        all.sort_unstable();
+        let mut stretches: Vec<(i64, i64)> = Vec::new();
+        for (from, until) in all {
+            match stretches.last_mut() {
+                Some((_, end)) if *end >= from => *end = until.max(*end),
+                Some(_) | None => stretches.push((from, until)),
+            }
+        }
+        Week(stretches)
+    }
+}
+
+impl Week {
     pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
         match self.lasts(given.now.wall) {
             Some(until) => Step::Pass(None, until),
@@ -127,16 +137,18 @@ impl Schedule {
 
     /// If the moment lies in the hours: until when they go on without a break, unless that is for ever.
     fn lasts(&self, wall: Wall) -> Option<Option<Wall>> {
-        let end_of = |wall| self.0.iter().filter_map(|hours| hours.end(wall)).max();
-        let mut end = end_of(wall)?;
-        for _ in 0..PIECES_MAX {
-            if end.0.saturating_sub(wall.0) >= WEEK_MS {
-                return Some(None);
-            }
-            let Some(next) = end_of(end) else { break };
-            end = next;
-        }
-        Some(Some(end))
+        let minutes = wall.0.div_euclid(MINUTE_MS);
+        // The first of January 1970 was a Thursday.
+        let minute = (minutes + 3 * DAY_MINUTES).rem_euclid(WEEK_MINUTES);
+        let place = self.0.partition_point(|(_, until)| *until <= minute);
+        let (_, until) = self.0.get(place).filter(|(from, _)| *from <= minute)?;
+        let goes_on = match self.0.first() {
+            Some((0, WEEK_MINUTES)) => return Some(None),
+            Some((0, monday)) if *until == WEEK_MINUTES => *monday,
+            Some(_) | None => 0,
+        };
+        let end = (minutes - minute + until + goes_on).checked_mul(MINUTE_MS)?;
+        Some(Some(Wall(end)))
     }
 }
 
@@ -146,7 +158,8 @@ mod tests {
 
     #[test]
     fn hours_hold_what_they_say() {
-        let hold = |text: &str, ms: i64| text.parse::<Hours>().unwrap().hold(Wall(ms));
+        let hold =
+            |text: &str, ms: i64| Schedule(vec![text.parse().unwrap()]).week().lasts(Wall(ms)).is_some();
         // 2023-11-14 22:13:20 UTC, a Tuesday.
         let tuesday = 1_700_000_000_000;
         assert!(hold("tue 22:00-23:00", tuesday) && hold("mon-fri 00:00-24:00", tuesday));
@@ -161,7 +174,7 @@ mod tests {
     fn hours_last_until_there_is_a_break_or_for_ever() {
         let lasts = |hours: &[&str], wall: i64| {
             let schedule = Schedule(hours.iter().map(|text| text.parse().unwrap()).collect());
-            schedule.lasts(Wall(wall)).map(|until| until.map(|until| until.0 - wall))
+            schedule.week().lasts(Wall(wall)).map(|until| until.map(|until| until.0 - wall))
         };
         const MINUTE: i64 = 60_000;
         const HOUR: i64 = 60 * MINUTE;
@@ -183,6 +196,37 @@ mod tests {
         assert_eq!(lasts(&["wed 22:00-24:00"], -1), Some(Some(1)));
         assert_eq!(lasts(&["mon-sun 00:00-24:00"], 5 * HOUR), Some(None));
         assert_eq!(lasts(&["mon-wed 00:00-24:00", "thu-sun 00:00-24:00"], 5 * HOUR), Some(None));
+    }
+
+    #[test]
+    fn hours_that_go_on_over_sunday_s_midnight_have_no_break_there() {
+        const HOUR: i64 = 3_600_000;
+        // Sunday, 23:00.
+        let sunday = 3 * 24 * HOUR + 23 * HOUR;
+        let lasts = |hours: &[&str]| {
+            let schedule = Schedule(hours.iter().map(|text| text.parse().unwrap()).collect());
+            schedule.week().lasts(Wall(sunday)).map(|until| until.map(|until| (until.0 - sunday) / HOUR))
+        };
+        assert_eq!(lasts(&["sun 20:00-24:00", "mon 00:00-06:00"]), Some(Some(7)));
+        assert_eq!(lasts(&["sun 20:00-24:00", "mon 01:00-06:00"]), Some(Some(1)));
+        assert_eq!(lasts(&["sat-mon 00:00-24:00"]), Some(Some(25)));
+        assert_eq!(lasts(&["mon-sat 00:00-24:00", "sun 12:00-24:00"]), Some(Some(6 * 24 + 1)));
+        assert_eq!(lasts(&["mon-sat 00:00-24:00", "sun 00:00-23:00"]), None);
+    }
+
+    #[test]
+    fn however_many_hours_are_listed_there_are_no_more_to_look_at_than_are_apart() {
+        let day = |n: usize| DAYS.get(n % 7).unwrap();
+        let listed = |n: usize| {
+            let (hour, minute) = (n / 7 % 24, n / 168 % 59);
+            format!("{} {hour:02}:{minute:02}-{hour:02}:{:02}", day(n), minute + 1)
+        };
+        let hours = |count: usize| Schedule((0..count).map(|n| listed(n).parse().unwrap()).collect());
+        let every = hours(7 * 24 * 59).week();
+        assert_eq!(every.0.len(), 7 * 24, "one an hour, up to its last minute");
+        assert_eq!(hours(7 * 24 * 590).week(), every, "said ten times");
+        assert_eq!(every.lasts(Wall(0)), Some(Some(Wall(59 * MINUTE_MS))));
+        assert_eq!(every.lasts(Wall(59 * MINUTE_MS)), None);
     }
 
     #[test]

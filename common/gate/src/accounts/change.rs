@@ -4,7 +4,8 @@
 
 use super::{
     ACCEPTORS_MAX, ASSOCIATED_MAX, AWAITED_MAX, Account, Accounts, CREDENTIALS_MAX, GRANTS_MAX, GROUPS_MAX,
-    MEMBERS_MAX, REMEMBERED_MAX, ROLES_MAX, RULES_MAX, Removed, credentials, grants, ids, with_ids,
+    HOURS_MAX, MEMBERS_MAX, REMEMBERED_MAX, ROLES_MAX, RULES_MAX, Removed, credentials, grants, ids,
+    with_ids,
 };
 use crate::{
     config::{AccountConfig, GrantConfig, Role, RoomConfig, Whom},
@@ -282,7 +283,7 @@ impl Account {
             }
             AccountChange::Rename(name) => self.config.name = name,
             AccountChange::SetGate(gate) => {
-                few(gate.0.len(), ACCEPTORS_MAX, "acceptors")?;
+                check_gate(&gate, &self.config.gate)?;
                 self.config.gate = gate;
             }
             AccountChange::SetIssuers(issuers) => {
@@ -314,7 +315,7 @@ impl Account {
                 let Some(place) = self.config.room.iter_mut().find(|one| one.id == room.id) else {
                     return unknown_room();
                 };
-                check_room(&room, place.roles.len())?;
+                check_room(&room, Some(place))?;
                 *place = *room;
             }
             AccountChange::RemoveRoom(id) => {
@@ -540,7 +541,7 @@ impl Account {
 
     fn create_room(&mut self, account: AccountId, room: RoomConfig) -> Result<(), Refused> {
         self.room_to_remember()?;
-        check_room(&room, 0)?;
+        check_room(&room, None)?;
         let id = room.id.unwrap_or_else(|| RoomId::of(account, room.name.as_str()));
         if self.gone.contains(&id.0) {
             let what = format!("the room {} was removed, and with it its id {id}", room.name);
@@ -571,12 +572,22 @@ fn few(count: usize, most: usize, of: &str) -> Result<(), Refused> {
     refused(Why::TooMany, format!("{count} {of}"), format!("at most {most}"))
 }
 
-/// A room that had so many roles before: a file may have declared more than changes make.
-fn check_room(room: &RoomConfig, roles_before: usize) -> Result<(), Refused> {
+/// A room, and as it was before if it was there: a file may have declared more than changes make.
+fn check_room(room: &RoomConfig, before: Option<&RoomConfig>) -> Result<(), Refused> {
     few(room.grant.len(), GRANTS_MAX, "grants in one room")?;
-    few_roles(room, roles_before)?;
+    few_roles(room, before.map_or(0, |before| before.roles.len()))?;
     few(room.ready.len(), AWAITED_MAX, "users and clients to wait for")?;
-    few(room.gate.0.len(), ACCEPTORS_MAX, "acceptors")
+    check_gate(&room.gate, before.map_or(&GateConfig::default(), |before| &before.gate))
+}
+
+/// Every pass looks at all of a gate. One that stays as it is is not judged: a file may have declared it.
+fn check_gate(gate: &GateConfig, before: &GateConfig) -> Result<(), Refused> {
+    if gate == before {
+        return Ok(());
+    }
+    let (acceptors, hours) = gate.size();
+    few(acceptors, ACCEPTORS_MAX, "acceptors")?;
+    few(hours, HOURS_MAX, "hours in one schedule")
 }
 
 fn few_roles(room: &RoomConfig, before: usize) -> Result<(), Refused> {

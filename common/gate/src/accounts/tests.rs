@@ -15,6 +15,7 @@ use figment::{
 };
 use riser_model::{AccountName, History, PublicKey, Right, RoomName, event::Scope};
 
+mod gates;
 mod mandated;
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";

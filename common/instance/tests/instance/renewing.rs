@@ -269,7 +269,7 @@ fn room_is_not_overfilled_by_who_lost_its_seat_there_and_says_anew_who_it_is() {
 fn gate_that_says_nobody_s_name_renews_nobody() {
     let mut world = world("[]", "");
     let wednesdays = Schedule(vec!["wed 00:00-24:00".parse().unwrap()]);
-    world.listening(vec![Acceptor::Schedule(wednesdays), Acceptor::Token]);
+    world.listening(vec![Acceptor::Schedule(wednesdays.week()), Acceptor::Token]);
     come(&mut world, C1, token("guest"), Some("hall"));
     assert!(world.entered(C1));
     world.wait(2 * 3600);
