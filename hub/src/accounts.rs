@@ -4,7 +4,7 @@
 //! asked hears of it, every connection, session and link of this hub has heard of it too. A change that could not be saved is
 //! refused and has no effect.
 
-use crate::{hub::rooms, schemas};
+use crate::{hub::rooms, owners, schemas};
 use riser_gate::{
     Account, AccountConfig, Accounts, Change, Directory, Invalid,
     accounts::{Note, Refused, Why},
@@ -81,6 +81,12 @@ impl Loaded {
         for (_, account) in accounts.iter().filter(|(_, account)| account.sealed) {
             let name = &account.config.name;
             tracing::error!(account = %name, "nobody knows what was revoked there: none of its credentials is taken until `account unseal`");
+        }
+        for (_, account) in accounts.iter() {
+            for of in owners::lacking(&account.config) {
+                let account = &account.config.name;
+                tracing::warn!(%account, of, "somebody is admin there and nobody owner, which were the same in an earlier build: only an owner makes owners, sets issuers and the account's gate, and removes rooms. Say `role = \"owner\"` of one in the file, or `riser-hub user set ACCOUNT/NAME --role owner` (in a room, `riser-hub role ACCOUNT/ROOM NAME owner`)");
+            }
         }
         Self { tables, accounts, directory, damaged, misses, mended: mended.len(), saved }
     }

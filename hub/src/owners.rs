@@ -46,6 +46,20 @@ pub(crate) fn touches(change: &AccountChange, known: Option<&Account>) -> bool {
     }
 }
 
+/// Where somebody is `admin` and nobody an owner: the account, or rooms of it. There is no owner there to do what an admin may
+/// not, and to make one is the operator's.
+pub(crate) fn lacking(config: &AccountConfig) -> Vec<String> {
+    let users = config.user.iter().map(|user| &user.role);
+    let roles = || users.clone().chain(config.client.iter().map(|client| &client.role)).flatten();
+    if roles().any(is_own) || config.grant.iter().any(is_grant) {
+        return Vec::new();
+    }
+    let account = roles().any(is_admin).then(|| "account".to_owned());
+    let rooms =
+        config.room.iter().filter(|room| room.roles.values().any(is_admin) && owning(room).0.is_empty());
+    account.into_iter().chain(rooms.map(|room| format!("room {}", room.name))).collect()
+}
+
 /// Whether somebody is an owner of the account, or of a room of it, of whom not everybody is one.
 fn is_owner(config: &AccountConfig, member: &Member) -> bool {
     let (role, groups) = match member {
@@ -101,6 +115,10 @@ fn owning(room: &RoomConfig) -> (Vec<&Whom>, Vec<&GrantConfig>) {
 
 fn is_own(role: &Role) -> bool {
     *role == Role::Owner
+}
+
+fn is_admin(role: &Role) -> bool {
+    *role == Role::Admin
 }
 
 /// Whether it is a grant of the right to administer.
@@ -213,6 +231,34 @@ mod tests {
         assert!(touches(&everybody(None), Some(&account)));
         let closed = acme(&[]).config.room.remove(0);
         assert!(touches(&AccountChange::SetRoom(Box::new(closed)), Some(&account)));
+    }
+
+    #[test]
+    fn account_and_room_that_have_admins_and_no_owner_are_told() {
+        let with = |member, roles: &[(&str, Role)]| {
+            let mut config = acme(&[]).config;
+            config.user.iter_mut().for_each(|user| user.role = member);
+            let whom = |text: &str| serde_json::from_str(&format!("\"{text}\"")).unwrap();
+            let roles = roles.iter().map(|(text, role)| (whom(text), *role)).collect();
+            config.room.iter_mut().for_each(|room| room.roles.clone_from(&roles));
+            config
+        };
+        let [owner, admin] = [Role::Owner, Role::Admin];
+        assert_eq!(lacking(&with(Some(admin), &[])), ["account"]);
+        assert_eq!(lacking(&with(None, &[("gus", admin)])), ["room yard"]);
+        assert_eq!(lacking(&with(Some(admin), &[("gus", admin)])), ["account", "room yard"]);
+        assert_eq!(lacking(&with(Some(admin), &[("gus", owner)])), ["account"], "of that room alone");
+        for config in [
+            with(Some(owner), &[("pump", admin)]),
+            with(None, &[("gus", owner), ("pump", admin)]),
+            with(Some(Role::Member), &[("gus", Role::Reader)]),
+            with(None, &[]),
+        ] {
+            assert_eq!(lacking(&config), [""; 0]);
+        }
+        let mut granted = with(Some(admin), &[]);
+        granted.grant = vec![serde_json::from_str(r#"{"to":"gus","right":["admin"]}"#).unwrap()];
+        assert_eq!(lacking(&granted), [""; 0]);
     }
 
     #[test]
