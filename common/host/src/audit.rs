@@ -44,15 +44,17 @@ pub const LINES_MAX: usize = 1000;
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     every: Duration,
+    /// What comes meanwhile waits for that.
+    waits: bool,
     kinds_max: usize,
 }
 
 impl Pace {
-    /// Of a server: within a second.
-    pub const SERVER: Self = Self { every: Duration::from_secs(1), kinds_max: 1024 };
+    /// Of a server: at once.
+    pub const SERVER: Self = Self { every: Duration::from_secs(1), waits: false, kinds_max: 1024 };
     /// Of a small machine whose flash wears out: within ten seconds, and a stranger who tries names writes a few lines of each
     /// ten seconds and no more.
-    pub const SMALL: Self = Self { every: Duration::from_secs(10), kinds_max: 64 };
+    pub const SMALL: Self = Self { every: Duration::from_secs(10), waits: true, kinds_max: 64 };
 }
 
 /// Which lines.
@@ -321,7 +323,7 @@ impl Audit {
                         | Deed::Dropped => lines.push(line),
                     }
                 }
-                if !is_due && !ended {
+                if pace.waits && !is_due && !ended {
                     continue;
                 }
                 lines.extend(storm.due(now).into_iter().map(|line| Line { at: now, ..line }));
