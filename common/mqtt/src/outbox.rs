@@ -489,7 +489,9 @@ impl Outbox {
                 self.news.released.push(id);
             }
         }
-        self.insert(id, waiting);
+        // By its id alone: what has its place from here on is what a channel retains.
+        self.waiting += usize::from(waiting.stage.waits_for_peer());
+        self.by_id.insert(id, waiting);
     }
 
     /// Whether anything of a subscription waits for the peer.

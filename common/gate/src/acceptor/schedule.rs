@@ -136,7 +136,7 @@ impl Week {
     }
 
     /// If the moment lies in the hours: until when they go on without a break, unless that is for ever.
-    fn lasts(&self, wall: Wall) -> Option<Option<Wall>> {
+    pub(crate) fn lasts(&self, wall: Wall) -> Option<Option<Wall>> {
         let minutes = wall.0.div_euclid(MINUTE_MS);
         // The first of January 1970 was a Thursday.
         let minute = (minutes + 3 * DAY_MINUTES).rem_euclid(WEEK_MINUTES);

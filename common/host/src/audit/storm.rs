@@ -57,7 +57,7 @@ impl Storm {
             (line.count, *since) = (0, now);
             goes_on
         });
-        if self.others > 0 && lines.len() + 1 < self.kinds_max {
+        if self.others > 0 {
             let (what, result) =
                 ("let in or refused".to_owned(), "of many more kinds, or from many more places".to_owned());
             lines.push(Line { what, result, count: std::mem::take(&mut self.others), ..Line::default() });

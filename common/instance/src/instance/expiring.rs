@@ -69,6 +69,15 @@ impl Instance {
         gated.any(|(room, sequence)| sequence.has_hours() && closed(room))
     }
 
+    /// Whether the hours of such a room hold now.
+    fn opens(&self, id: ConnectionId, now: Now) -> bool {
+        let Some(connection) = self.connections.get(&id).filter(|one| one.is_mqtt()) else { return false };
+        let Some(principal) = &connection.standing.principal else { return false };
+        let closed = |room| !connection.allowed.contains(&room) && may_enter(principal, room);
+        let mut gated = connection.policy.directory.gated(principal.account);
+        gated.any(|(room, sequence)| sequence.has_hours() && sequence.is_open(now.wall) && closed(room))
+    }
+
     /// Nothing of it ends any more, or has.
     pub(super) fn lasts(&mut self, id: ConnectionId) {
         let expires = self.connections.get_mut(&id).and_then(|connection| connection.expires.take());
@@ -86,7 +95,7 @@ impl Instance {
             return self.refuse(id, refusal(Code::NotAuthorised, what, want), now);
         }
         let over = connection.hours.values().any(|until| *until <= now.wall);
-        match connection.standing.principal.clone().filter(|_| over || self.may_open(id)) {
+        match connection.standing.principal.clone().filter(|_| over || self.opens(id, now)) {
             Some(principal) => self.hours_over(id, &principal, now),
             None => self.expires(id, now),
         }
@@ -145,13 +154,31 @@ impl Instance {
         let back = now.wall.0 < expected;
         let all: Vec<ConnectionId> = self.expiries.iter().map(|(_, id)| *id).collect();
         for id in all {
-            // The hours at which it was let in may not have begun yet: the gates are asked again.
-            if let Some(connection) = self.connections.get_mut(&id).filter(|_| back) {
-                connection.hours.values_mut().for_each(|until| *until = now.wall);
+            if back {
+                self.look_at_hours(id, now);
             }
-            match self.may_open(id) {
+            match self.opens(id, now) {
                 true => self.expire(id, now),
                 false => self.expires(id, now),
+            }
+        }
+    }
+}
+
+impl Instance {
+    /// The wall clock was set back: where the hours by which a connection was let in have not begun by now, gates are asked again.
+    fn look_at_hours(&mut self, id: ConnectionId, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(principal) = connection.standing.principal.clone() else { return };
+        let host = connection.host(&principal);
+        let directory = Arc::clone(&connection.policy.directory);
+        for (place, until) in &mut connection.hours {
+            let sequence = match place {
+                Some(room) => directory.room_gate(*room),
+                None => host.and_then(|host| directory.gate(host)),
+            };
+            if !sequence.is_some_and(|sequence| sequence.is_open_until(*until, now.wall)) {
+                *until = now.wall;
             }
         }
     }

@@ -183,4 +183,20 @@ fn a_clock_that_is_set_back_leaves_nobody_in_before_the_hours() {
     world.now.wall = riser_model::Wall(world.now.wall.0 - 24 * 3600 * 1000);
     world.input(Input::Deadline);
     assert_eq!(world.refused(C1), None, "on Monday it would be let in too");
+
+    // Within the hours nobody is asked again: who was let in by a person need not be so twice.
+    let mut world = World::new();
+    hall(&mut world, vec![hours(&["tue 00:00-24:00"]), AcceptorConfig::Knock]);
+    world.enter_as(C2, "boss", None);
+    assert!(world.entered(C2));
+    world.enter(C1, None, Some("hall"));
+    world.told(C1);
+    world.ask(C2, Ask::Decide { connection: C1, admit: true });
+    assert!(world.entered(C1));
+    world.now.wall = riser_model::Wall(world.now.wall.0 - 1100);
+    world.input(Input::Deadline);
+    assert_eq!(world.refused(C1), None);
+    world.now.wall = riser_model::Wall(world.now.wall.0 - 24 * 3600 * 1000);
+    world.input(Input::Deadline);
+    assert_eq!(world.refused(C1), Some(Code::Timeout), "it is Monday");
 }

@@ -216,6 +216,37 @@ fn what_was_said_and_is_gone_is_released_and_its_id_stands_for_nothing_else_unti
 }
 
 #[test]
+fn what_a_channel_retains_is_said_though_the_log_let_go_of_it_under_an_id_that_the_peer_may_hold() {
+    for level in BOTH {
+        let mut bench = ready(kept(level, &[(1, 11, false)]));
+        let gap = Gap { from: Seq(11), to: Seq(11), cause: Cause::Retention };
+        let gap = Push::Gap { subscription: SubscriptionId(0), gap, pos: position(11) };
+        bench.tell(Tell::Deliver { pushes: vec![gap], more: true });
+        let (ticket, ..) = handed_over(&mut bench);
+        bench.store(ticket, 0, &[]);
+        assert_eq!(got(&mut bench), [(0x62, 1, 0)]);
+        // The same publication, as what is retained of its channel.
+        let retained = match delivery(0, 11, "b", Publication { retain: true, ..plain(2, b"\xfe") }) {
+            Push::Publication(mut delivery) => {
+                (delivery.pos, delivery.retained) = (None, Some(position(11)));
+                Push::Publication(delivery)
+            }
+            other => panic!("{other:?}"),
+        };
+        bench.tell(Tell::Deliver { pushes: vec![retained], more: true });
+        let begun = bench.asks().into_iter().find_map(|ask| match ask {
+            Ask::HandOver { ticket, loose, .. } => Some((ticket, loose)),
+            _ => None,
+        });
+        let (ticket, loose) = begun.expect("it is remembered before it is said");
+        let loose: Vec<_> = loose.iter().map(|one| (one.id, one.position, one.retained)).collect();
+        assert_eq!(loose, [(2, position(11), true)]);
+        bench.store(ticket, 0, &[]);
+        assert_eq!(got(&mut bench).last(), Some(&(0x35, 2, 0xfe)));
+    }
+}
+
+#[test]
 fn a_pubrec_that_refuses_ends_the_exchange() {
     for reason in [0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99] {
         let mut bench = listening(5, 1);
