@@ -7,10 +7,15 @@
 //! then it tells that this one is not to be sent again. What is in no subscription's course, so that no place passes it,
 //! is remembered until it is done.
 
-use riser_model::{
-    Position, Seq, SubscriptionId,
-    door::{Loose, Showing},
+mod news;
+mod waiting;
+
+use self::waiting::{Place, Stage, Waiting};
+pub(crate) use self::{
+    news::{News, Stored, Unacknowledged},
+    waiting::Course,
 };
+use riser_model::{Position, Seq, SubscriptionId, door::Loose};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Ids that wait for nothing but the session's place, for each that waits for the peer.
@@ -34,121 +39,6 @@ pub(crate) struct Outbox {
     news: News,
     /// What is being stored, by ticket.
     asked: VecDeque<(u64, News)>,
-}
-
-/// What an id stands for: subscription, seq, and whether it is loose.
-type Place = (SubscriptionId, Seq, bool);
-
-/// Whether the session's place in a subscription will pass a delivery.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Course {
-    /// It will.
-    In,
-    /// It is one of a group's: they come in no order, and each is over by itself.
-    Shared,
-    /// It will not.
-    Loose { retained: bool },
-}
-
-impl Course {
-    fn is_loose(self) -> bool {
-        match self {
-            Self::In | Self::Shared => false,
-            Self::Loose { .. } => true,
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Waiting {
-    subscription: SubscriptionId,
-    pos: Option<Position>,
-    course: Course,
-    /// One that no place passes and that the session has.
-    recorded: bool,
-    /// At QoS 1, on this connection or the one that said it.
-    at_least_once: bool,
-    stage: Stage,
-}
-
-impl Waiting {
-    fn is_loose(&self) -> bool {
-        self.course.is_loose()
-    }
-
-    /// Said at QoS 2 on another connection, and not on this one: it may be kept under its id until PUBREL.
-    fn peer_may_hold(&self) -> bool {
-        self.stage == Stage::Numbered { before: true } && !self.at_least_once
-    }
-
-    fn place(&self) -> Option<Place> {
-        self.pos.map(|pos| (self.subscription, pos.seq, self.is_loose()))
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
-    /// QoS 1: PUBLISH was said.
-    Published,
-    /// QoS 2: the id is being stored.
-    Numbering,
-    /// QoS 2: PUBLISH may be said; was said before, on another connection.
-    Numbered { before: bool },
-    /// QoS 2: PUBLISH was said.
-    Sent,
-    /// QoS 2: PUBREC came, and that is being stored.
-    Receiving,
-    /// QoS 2: PUBREL was said.
-    Released,
-    /// QoS 2: it is over, and the session's place has not passed it.
-    Over,
-}
-
-impl Stage {
-    fn waits_for_peer(self) -> bool {
-        match self {
-            Self::Published | Self::Sent | Self::Receiving | Self::Released => true,
-            Self::Numbering | Self::Numbered { .. } | Self::Over => false,
-        }
-    }
-
-    /// Whether PUBLISH was said, on whatever connection, and the exchange is not over.
-    fn was_said(self) -> bool {
-        self.waits_for_peer() || self == Self::Numbered { before: true }
-    }
-}
-
-/// What a session is to remember of its deliveries at QoS 2.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct News {
-    /// Ids and what they stand for.
-    pub(crate) sent: Vec<(u16, SubscriptionId, Position)>,
-    /// Ids whose publication the peer has.
-    pub(crate) released: Vec<u16>,
-    /// What is in no subscription's course.
-    pub(crate) loose: Vec<Loose>,
-    /// Ids of what is over: no PUBREL is to be said for it.
-    pub(crate) done: Vec<u16>,
-    /// What is left of what channels retain.
-    pub(crate) shown: Vec<(SubscriptionId, Showing)>,
-}
-
-/// What was said at QoS 1 and is not acknowledged.
-#[derive(Debug, Default)]
-pub(crate) struct Unacknowledged {
-    /// Of subscriptions.
-    pub(crate) left: Vec<(u16, SubscriptionId, Position)>,
-    /// Of none.
-    pub(crate) loose: Vec<Loose>,
-}
-
-/// What follows when news is stored.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    /// Ids whose PUBREL may be said.
-    pub(crate) say: Vec<u16>,
-    /// What the peer has.
-    pub(crate) has: Vec<(SubscriptionId, Position)>,
 }
 
 /// What becomes of a delivery at QoS 2.
@@ -513,69 +403,6 @@ impl Outbox {
                 self.news.done.push(id);
             }
         }
-    }
-
-    /// Whether something is to be stored.
-    pub(crate) fn has_news(&self) -> bool {
-        self.news != News::default()
-    }
-
-    /// What is left of what channels retain is stored with the rest.
-    pub(crate) fn note_shown(&mut self, shown: Vec<(SubscriptionId, Showing)>) {
-        self.news.shown.extend(shown);
-    }
-
-    /// What is to be stored now, if anything; answered with this ticket.
-    pub(crate) fn ask(&mut self, ticket: impl FnOnce() -> u64) -> Option<(u64, News)> {
-        if !self.has_news() {
-            return None;
-        }
-        let (ticket, news) = (ticket(), std::mem::take(&mut self.news));
-        self.asked.push_back((ticket, news.clone()));
-        Some((ticket, news))
-    }
-
-    /// Whether a ticket is of something that is being stored.
-    pub(crate) fn is_asked(&self, ticket: u64) -> bool {
-        self.asked.front().is_some_and(|(asked, _)| *asked == ticket)
-    }
-
-    /// It is stored. None if the ticket is another's.
-    pub(crate) fn stored(&mut self, ticket: u64) -> Option<Stored> {
-        let (_, news) = self.asked.pop_front_if(|(asked, _)| *asked == ticket)?;
-        let sent = news.sent.iter().map(|(id, _, _)| *id);
-        for id in sent.chain(news.loose.iter().map(|one| one.id)) {
-            if self.by_id.get(&id).is_some_and(|waiting| waiting.stage == Stage::Numbering) {
-                self.enter(id, Stage::Numbered { before: false });
-            }
-        }
-        let (mut say, mut has) = (Vec::new(), Vec::new());
-        for id in news.released {
-            let Some(waiting) = self.by_id.get(&id).copied() else { continue };
-            match waiting.stage {
-                // Passed when PUBCOMP came: until then the id means something to the peer.
-                Stage::Receiving => {
-                    self.enter(id, Stage::Released);
-                    say.push(id);
-                }
-                Stage::Over
-                | Stage::Published
-                | Stage::Numbering
-                | Stage::Numbered { .. }
-                | Stage::Sent
-                | Stage::Released => {}
-            }
-        }
-        for id in news.done {
-            let Some(waiting) = self.by_id.get(&id).copied().filter(|one| one.stage == Stage::Over) else {
-                continue;
-            };
-            has.extend(waiting.pos.map(|pos| (waiting.subscription, pos)));
-            if waiting.course != Course::In {
-                self.remove(id);
-            }
-        }
-        Some(Stored { say, has })
     }
 
     /// The session's place has passed everything of a subscription up to here, or those are gone for good. What the peer may
