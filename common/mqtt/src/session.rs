@@ -326,17 +326,11 @@ impl Session {
     /// That time may have come.
     pub(crate) fn due(&mut self, now: Now) {
         if self.confirm_due.is_some_and(|due| due <= now.time) {
-            self.tell_shown();
+            // What channels retain and the peer does not have, before a place that follows it: who comes back has one or
+            // the other.
+            self.deliveries.note_shown();
             self.confirm();
         }
-    }
-
-    /// Tells the bus what channels retain and the peer does not have. Before a place that follows it: who comes back has
-    /// one or the other.
-    fn tell_shown(&mut self) {
-        self.deliveries.note_shown();
-        self.ask_stored();
-        self.hand_over();
     }
 
     fn hand_over(&mut self) {
@@ -346,11 +340,15 @@ impl Session {
         }
     }
 
-    /// Tells the bus what the peer has, if somebody keeps it.
-    pub(crate) fn confirm(&mut self) {
+    /// Tells the bus what the peer has, if somebody keeps it. What a place passes and the peer may hold is the session's
+    /// by itself before that place moves: a commit that has only one of both must not forget an id.
+    fn confirm(&mut self) {
         self.confirm_due = None;
         self.asks.extend(self.deliveries.reports());
-        self.asks.extend(self.deliveries.confirms());
+        let confirms: Vec<Ask> = self.deliveries.confirms().collect();
+        self.ask_stored();
+        self.hand_over();
+        self.asks.extend(confirms);
     }
 
     /// The connection is over: what its session needs to go on where it stood.
@@ -360,7 +358,6 @@ impl Session {
         if self.number == 0 {
             return;
         }
-        self.hand_over();
         let Unacknowledged { left, loose } = self.deliveries.unacknowledged();
         let shown = self.deliveries.shown(true);
         if !left.is_empty() || !loose.is_empty() || !shown.is_empty() {

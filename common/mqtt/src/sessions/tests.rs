@@ -380,6 +380,24 @@ fn who_never_says_pubrel_is_told_and_what_is_released_or_ended_makes_room() {
 }
 
 #[test]
+fn what_is_remembered_by_itself_stays_when_the_place_passes_it() {
+    let mut log = Log::default();
+    let number = log.open(PUMP, &request("pump", false, NEVER)).number;
+    log.commit(log.sessions.set_subscription(number, "a", KEEP, Some(position(3))).unwrap());
+    let sent = vec![(1, "a".to_owned(), position(10)), (2, "a".to_owned(), position(11))];
+    let by_itself = Loose { id: 1, position: position(10), at_least_once: false, retained: false };
+    let loose = HandOver { loose: vec![by_itself], released: vec![1], ..HandOver::default() };
+    for news in [HandOver { sent, ..HandOver::default() }, loose] {
+        log.sessions.hand_over(number, news).into_iter().for_each(|record| log.commit(Some(record)));
+    }
+    log.commit(log.sessions.confirm(number, &[("a".to_owned(), position(11))]));
+    log.restart();
+    let kept = log.sessions.state(number).unwrap().deliveries;
+    let kept: Vec<_> = kept.iter().map(|one| (one.id, one.filter.clone(), one.released)).collect();
+    assert_eq!(kept, [(1, None, true)]);
+}
+
+#[test]
 fn what_a_session_has_of_a_group_is_remembered_until_it_is_over_by_itself_whatever_was_confirmed() {
     const GROUP: &str = "$share/g/a";
     let mut log = Log::default();

@@ -1,6 +1,7 @@
 //! QoS 2 going out: said once under one id, over cuts and crashes of either side; nothing is said before it is on disk.
 
 use crate::bench::*;
+use bytes::Bytes;
 use riser_model::{
     Cause, Gap, Seq, SubscriptionId,
     door::{Ask, Code, Input, Keep, Push, SessionDelivery, SessionState, SessionSubscription, Showing, Tell},
@@ -243,6 +244,30 @@ fn what_a_channel_retains_is_said_though_the_log_let_go_of_it_under_an_id_that_t
         assert_eq!(loose, [(2, position(11), true)]);
         bench.store(ticket, 0, &[]);
         assert_eq!(got(&mut bench).last(), Some(&(0x35, 2, 0xfe)));
+    }
+}
+
+#[test]
+fn what_the_place_passes_and_the_peer_may_hold_is_the_sessions_before_the_place_moves() {
+    let ends = [None, Some(Input::Gone("cut")), Some(Input::Bytes(Bytes::from_static(&[0xe0, 0])))];
+    for (level, end) in BOTH.into_iter().flat_map(|level| ends.clone().map(|end| (level, end))) {
+        let mut bench = ready(kept(level, &[(700, 11, false)]));
+        // What was said on the other connection is not there any more, and no gap tells of it.
+        let through = Push::Through { subscription: SubscriptionId(0), pos: position(12) };
+        bench.tell(Tell::Deliver { pushes: vec![through], more: false });
+        match end {
+            Some(end) => bench.input(end),
+            None => bench.pass(Duration::from_secs(1)),
+        }
+        let asks = bench.asks();
+        let kept = asks.iter().position(|ask| match ask {
+            Ask::HandOver { loose, released, .. } => {
+                loose.iter().any(|one| (one.id, one.position) == (700, position(11))) && released[..] == [700]
+            }
+            _ => false,
+        });
+        let moved = asks.iter().position(|ask| matches!(ask, Ask::Confirm { .. }));
+        assert!(kept.is_some() && moved.is_some() && kept < moved, "{asks:?}");
     }
 }
 
