@@ -31,7 +31,7 @@ use riser_model::{
     door::{Ask, Delivery, Push, SessionDelivery, Showing},
     event::Scope,
 };
-use riser_wire::entry::{Body, ContentType, Publication};
+use riser_wire::entry::{Body, Publication};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -318,7 +318,10 @@ impl Deliveries {
                 return pass(subscription, delivery);
             }
         };
-        let qos = subscription.qos().min(publication.qos);
+        let held = delivery.pos.is_some_and(|pos| self.outbox.is_held(delivery.subscription, pos));
+        // What the peer may hold is finished as it was begun, whatever was granted since.
+        let granted = if held { 2 } else { subscription.qos() };
+        let qos = granted.min(publication.qos);
         let (place, course) = match delivery.retained {
             Some(at) => (Some(at), Course::Loose { retained: true }),
             None => (delivery.pos, course(subscription)),
@@ -366,7 +369,11 @@ impl Deliveries {
         let Some(outgoing) = fit(outgoing, peer) else {
             counters.too_large.add(1);
             self.dropped += 1;
-            self.outbox.forget(id);
+            if self.outbox.forget(id, dup)
+                && let Some(pos) = delivery.pos
+            {
+                subscription.await_ack(delivery.prev, pos);
+            }
             return pass(subscription, delivery);
         };
         outgoing.write(peer.version, out);
@@ -560,29 +567,6 @@ pub(crate) fn fit<'a>(outgoing: Outgoing<'a>, peer: &Peer) -> Option<Outgoing<'a
     let known = |alias: &Alias| alias.known;
     let plain = Outgoing { alias: outgoing.alias.filter(known), ..bare };
     [outgoing, bare, plain].into_iter().find(|o| o.size(peer.version) <= peer.packet_bytes_max as usize)
-}
-
-/// A value of `$SYS`.
-pub(crate) fn write_system<'a>(
-    topic: &'a str,
-    value: &'a str,
-    retain: bool,
-    identifier: u32,
-) -> Outgoing<'a> {
-    Outgoing {
-        qos: 0,
-        dup: false,
-        retain,
-        room: None,
-        topic,
-        alias: None,
-        id: 0,
-        content_type: ContentType::Octets,
-        properties: &[],
-        identifier,
-        notes: &[],
-        payload: value.as_bytes(),
-    }
 }
 
 /// What stands before a channel in its topic.

@@ -257,6 +257,13 @@ impl Outbox {
         self.by_place.contains_key(&(subscription, pos.seq, false))
     }
 
+    /// Whether a delivery in its course was said at QoS 2 on an earlier connection, and is not finished: the peer may hold
+    /// it under its id.
+    pub(crate) fn is_held(&self, subscription: SubscriptionId, pos: Position) -> bool {
+        let id = self.by_place.get(&(subscription, pos.seq, false));
+        id.and_then(|id| self.by_id.get(id)).is_some_and(Waiting::peer_may_hold)
+    }
+
     /// Numbers a delivery at QoS 2 whose turn has not come, so that one commit is for many.
     pub(crate) fn number(&mut self, subscription: SubscriptionId, pos: Position, course: Course) {
         let wanted = self.durable && !self.is_begun(subscription, pos);
@@ -275,12 +282,20 @@ impl Outbox {
         }
     }
 
-    /// It is not said after all.
-    pub(crate) fn forget(&mut self, id: u16) {
+    /// It is not said after all. True if it was `said` before: then PUBREL follows when that is stored, for the id is the
+    /// peer's until PUBCOMP (5.0: MQTT-2.2.1-4).
+    pub(crate) fn forget(&mut self, id: u16, said: bool) -> bool {
+        let held = said && self.by_id.get(&id).is_some_and(|waiting| waiting.stage == Stage::Sent);
+        if held {
+            self.news.released.push(id);
+            self.enter(id, Stage::Receiving);
+            return true;
+        }
         let waiting = self.remove(id);
         if waiting.is_some_and(|waiting| waiting.recorded && waiting.course != Course::In) {
             self.news.done.push(id);
         }
+        false
     }
 
     /// What an id stands for.

@@ -5,7 +5,8 @@
 
 use crate::{
     Counters,
-    deliver::{fit, write_system},
+    deliver::fit,
+    outgoing::Outgoing,
     peer::Peer,
     subscription::{Subscription, options},
     subscriptions::Subscriptions,
@@ -13,6 +14,7 @@ use crate::{
 };
 use bytes::BytesMut;
 use riser_model::door::Want;
+use riser_wire::entry::ContentType;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// See the module.
@@ -51,7 +53,7 @@ impl System {
                 let news = former.get(name.as_str()) != Some(&value.as_str());
                 if (fresh || news) && topic::meets(&subscription.filter, name) {
                     let retain = fresh || subscription.has(options::RETAIN_AS_PUBLISHED);
-                    let outgoing = write_system(name, value, retain, subscription.keep.identifier);
+                    let outgoing = of(name, value, retain, subscription.keep.identifier);
                     match fit(outgoing, peer) {
                         Some(outgoing) => outgoing.write(peer.version, out),
                         None => counters.too_large.add(1),
@@ -60,5 +62,23 @@ impl System {
             }
         }
         self.said = Some(values);
+    }
+}
+
+/// A value of `$SYS`.
+fn of<'a>(topic: &'a str, value: &'a str, retain: bool, identifier: u32) -> Outgoing<'a> {
+    Outgoing {
+        qos: 0,
+        dup: false,
+        retain,
+        room: None,
+        topic,
+        alias: None,
+        id: 0,
+        content_type: ContentType::Octets,
+        properties: &[],
+        identifier,
+        notes: &[],
+        payload: value.as_bytes(),
     }
 }

@@ -3,7 +3,7 @@
 use crate::bench::*;
 use bytes::Bytes;
 use riser_model::{
-    Cause, Gap, Seq, SubscriptionId,
+    Cause, Gap, Position, Seq, SubscriptionId,
     door::{Ask, Code, Input, Keep, Push, SessionDelivery, SessionState, SessionSubscription, Showing, Tell},
 };
 use riser_mqtt::Config;
@@ -23,6 +23,12 @@ fn listening(level: u8, inflight_max: u16) -> Bench {
 
 /// A session that holds the subscription, through seq 10, and remembers these deliveries.
 fn kept(level: u8, deliveries: &[(u16, u64, bool)]) -> Bench {
+    let mut bench = Bench::open_with(level, Config::default(), remembering(deliveries));
+    bench.subscribed(0, 10);
+    bench
+}
+
+fn remembering(deliveries: &[(u16, u64, bool)]) -> SessionState {
     let deliveries = deliveries.iter().map(|(id, seq, released)| SessionDelivery {
         id: *id,
         filter: Some(FILTER.to_owned()),
@@ -38,18 +44,13 @@ fn kept(level: u8, deliveries: &[(u16, u64, bool)]) -> Bench {
         through: Some(position(10)),
         showing: Showing::Nothing,
     };
-    let state = SessionState {
+    SessionState {
         number: 42,
         present: true,
-        last_id: 0,
-        open_ids: vec![],
         deliveries: deliveries.collect(),
         subscriptions: vec![held],
-        tally: Default::default(),
-    };
-    let mut bench = Bench::open_with(level, Config::default(), state);
-    bench.subscribed(0, 10);
-    bench
+        ..SessionState::default()
+    }
 }
 
 fn ready(mut bench: Bench) -> Bench {
@@ -93,6 +94,11 @@ fn handed_over(bench: &mut Bench) -> (u64, Vec<(u16, u64)>, Vec<u16>) {
         [one] => one.clone(),
         other => panic!("want one: {other:?} in {asks:?}"),
     }
+}
+
+fn confirmed(bench: &mut Bench) -> Vec<Position> {
+    let through = |ask| if let Ask::Confirm { through, .. } = ask { Some(through) } else { None };
+    bench.asks().into_iter().filter_map(through).collect()
 }
 
 #[test]
@@ -268,6 +274,66 @@ fn what_the_place_passes_and_the_peer_may_hold_is_the_sessions_before_the_place_
         });
         let moved = asks.iter().position(|ask| matches!(ask, Ask::Confirm { .. }));
         assert!(kept.is_some() && moved.is_some() && kept < moved, "{asks:?}");
+    }
+}
+
+/// A session that comes back with this Maximum Packet Size.
+fn cramped(packet_bytes_max: u8, deliveries: &[(u16, u64, bool)]) -> Bench {
+    let mut bench = Bench::new(5);
+    let fields: [&[u8]; 3] = [&string("id"), &string("u"), &string("p")];
+    bench.send(&connect_of(5, 0xc0, &[39, 0, 0, 0, packet_bytes_max, 17, 0, 0, 0, 60], &fields));
+    bench.tell(entered(remembering(deliveries)));
+    bench.subscribed(0, 10);
+    ready(bench)
+}
+
+#[test]
+fn what_was_said_and_is_too_large_now_is_released_and_its_id_stands_for_nothing_else_until_pubcomp() {
+    let mut bench = cramped(50, &[(1, 11, false)]);
+    let large = [7; 100];
+    let pushes = vec![delivery(0, 11, "a", plain(2, &large)), delivery(0, 12, "a", plain(2, b"x"))];
+    bench.tell(Tell::Deliver { pushes, more: true });
+    assert_eq!(bench.counters.too_large.total(), 1);
+    assert_eq!(got(&mut bench), [], "not before the session remembers that it is not said again");
+    let (ticket, sent, released) = handed_over(&mut bench);
+    assert_eq!((sent, released), (vec![(2, 12)], vec![1]));
+    bench.store(ticket, 0, &[]);
+    let said = got(&mut bench);
+    assert_eq!(said, [(0x62, 1, 0), (0x34, 2, b'x')], "the peer may hold it, and a new id for the next");
+    bench.send(&ack(0x50, 2));
+    let (ticket, _, released) = handed_over(&mut bench);
+    assert_eq!(released, [2]);
+    bench.store(ticket, 0, &[]);
+    assert_eq!(got(&mut bench), [(0x62, 2, 0)]);
+    bench.send(&ack(0x70, 2));
+    bench.pass(Duration::from_secs(1));
+    assert!(confirmed(&mut bench).is_empty(), "its place waits for PUBCOMP");
+    bench.send(&ack(0x70, 1));
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(confirmed(&mut bench), [position(12)]);
+
+    let mut back = cramped(50, &[(1, 11, true)]);
+    back.tell(Tell::Deliver { pushes: vec![delivery(0, 11, "a", plain(2, &large))], more: true });
+    assert_eq!((got(&mut back), back.counters.too_large.total()), (vec![], 0), "nor after the next cut");
+}
+
+#[test]
+fn what_was_begun_at_qos_2_is_finished_at_qos_2_whatever_was_subscribed_since() {
+    for (level, qos) in BOTH.into_iter().flat_map(|level| [0, 1].map(|qos| (level, qos))) {
+        let mut bench = ready(kept(level, &[(700, 11, false)]));
+        bench.send(&subscribe(level, 9, &[(FILTER, qos)]));
+        bench.subscribed(0, 10);
+        bench.got();
+        bench.asks();
+        deliver(&mut bench, 11..12);
+        assert_eq!(got(&mut bench), [(0x3c, 700, 11)], "its peer may hold it under that id");
+        deliver(&mut bench, 12..13);
+        assert_eq!(bench.got()[0], 0x30 | qos << 1, "what follows goes as it is granted");
+        bench.send(&ack(0x50, 700));
+        let (ticket, _, released) = handed_over(&mut bench);
+        assert_eq!(released, [700]);
+        bench.store(ticket, 0, &[]);
+        assert_eq!(got(&mut bench), [(0x62, 700, 0)]);
     }
 }
 
