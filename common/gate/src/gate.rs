@@ -8,6 +8,12 @@
 //! ([`Gate::inner`]). What somebody has proven once stands: an acceptor that says who it is is `finished` for who has
 //! passed it.
 
+mod effect;
+mod standing;
+
+pub use effect::{Effect, Proof, Verdict};
+pub use standing::{Caller, Standing};
+
 use crate::{
     acceptor::{
         Acceptor, Awaits, Given, Hears, Kind, Refused, Step,
@@ -15,192 +21,21 @@ use crate::{
         jwt, not_authorised,
         ticket::Redeemed,
     },
-    directory::{Directory, Evidence},
-    hidden::PasswordHash,
-    issuer::Algorithm,
-    key_set::KeySource,
-    ldap::LdapServer,
+    directory::Directory,
     policy::Policy,
     sequence::Sequence,
-    verifying_key::VerifyingKey,
 };
 use bytes::Bytes;
 use riser_model::{
-    AccountName, Certificate, ClientId, Memberships, Now, Principal, Time, Wall,
+    AccountName, ClientId, Now, Principal, Time, Wall,
     door::{Code, Credential, Prompt, Refusal, Secret},
     event::GateStep,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    fmt,
-    net::IpAddr,
+    collections::{BTreeMap, VecDeque},
     ops::RangeBounds,
     sync::Arc,
 };
-
-/// What is known of a connection before it says anything.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Caller {
-    /// Where it comes from, if it comes over a network.
-    pub address: Option<IpAddr>,
-    /// Whether that is a proxy that does not say who is behind it: nothing is held against everybody.
-    pub proxy: bool,
-    /// The page that its browser acts for, as that says: `https://board.example`. None from whoever is no browser.
-    pub origin: Option<Arc<str>>,
-    /// Whether nobody can listen on the way.
-    pub tls: bool,
-    /// The certificate that it proved to hold when TLS was begun, if it did.
-    pub certificate: Option<Certificate>,
-    /// Whether it was sent away several times lately.
-    pub known: bool,
-    /// Random bytes of its own, of which its nonces are made.
-    pub entropy: [u8; 32],
-    /// Whose address it came to, as the address calls it, if it came to a lobby of somebody's: names without an account are that
-    /// one's, whether there is such an account or not.
-    pub home: Option<AccountName>,
-    /// The public key of this instance, as text: what peers sign is for it and for no other.
-    pub instance: Arc<str>,
-}
-
-impl fmt::Debug for Caller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = self.known;
-        f.debug_struct("Caller")
-            .field("address", &self.address)
-            .field("known", &known)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a connection has proven so far.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Standing {
-    /// Who it is, once one acceptor has said so.
-    pub principal: Option<Arc<Principal>>,
-    /// By which acceptors.
-    pub passed: BTreeSet<Kind>,
-    /// By which credentials: what is revoked is compared with this.
-    pub evidence: Evidence,
-    /// When what it has shown expires.
-    pub until: Option<Wall>,
-    /// The cookie that it came by, itself or by a ticket of who did: it ends with that.
-    pub cookie: Option<CookieId>,
-    /// How many numbers were drawn for it: no nonce and no ticket of a connection comes twice.
-    pub(crate) drawn: u64,
-}
-
-impl Standing {
-    /// Whether it has shown a credential of its own that does not end by itself: what ends, what somebody else vouches for, or
-    /// what a listener lends makes nothing that lasts.
-    pub fn is_lasting(&self) -> bool {
-        let is_lent = self.passed.contains(&Kind::Anonymous);
-        let ends = self.until.is_some() || self.cookie.is_some();
-        !is_lent && !ends && !self.evidence.is_empty()
-    }
-}
-
-/// What was found out elsewhere.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// Yes.
-    Matches,
-    /// Yes, and a directory server says that it is in these groups.
-    MatchesIn(Memberships),
-    /// No.
-    Differs,
-    /// Too many are waiting; nobody looked.
-    Busy,
-    /// Who would know does not answer.
-    Away,
-}
-
-impl Verdict {
-    /// In which groups a directory server says that somebody is.
-    pub fn memberships(self) -> Memberships {
-        match self {
-            Self::MatchesIn(memberships) => memberships,
-            Self::Matches | Self::Differs | Self::Busy | Self::Away => Memberships::default(),
-        }
-    }
-}
-
-/// What is to be verified.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Proof {
-    /// Whether a password has a hash.
-    Password {
-        /// What it must match.
-        hash: PasswordHash,
-        /// What was shown.
-        password: Secret,
-    },
-    /// Whether one of these keys has signed.
-    Signature {
-        /// The keys.
-        keys: Vec<VerifyingKey>,
-        /// What.
-        message: Bytes,
-        /// What was shown.
-        signature: Bytes,
-    },
-    /// Whether a directory server knows this person by this password.
-    Ldap {
-        /// Which.
-        server: Arc<LdapServer>,
-        /// The person.
-        user: String,
-        /// What was shown.
-        password: Secret,
-    },
-    /// Whether one of the keys that an issuer publishes has signed.
-    Token {
-        /// Where they are.
-        source: Arc<KeySource>,
-        /// The key's name, if the token names it.
-        kid: Option<String>,
-        /// The algorithm.
-        alg: Algorithm,
-        /// What is signed.
-        message: Bytes,
-        /// What was shown.
-        signature: Bytes,
-    },
-    /// Whether a signed password let nobody in before this process began. From here on it is known as one that did.
-    Once {
-        /// What was signed, as a digest.
-        digest: [u8; 32],
-        /// It would be good again until then, at most.
-        until: Wall,
-    },
-    /// Whether this instance has signed a cookie, and it was not ended.
-    Cookie {
-        /// What is signed.
-        message: Bytes,
-        /// What was shown.
-        signature: Secret,
-    },
-}
-
-/// What is to be done elsewhere.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Effect {
-    /// Verify something, off the core's task.
-    Verify(Proof),
-    /// Look whether this comes for the first time.
-    Once {
-        /// Whose it is.
-        client: ClientId,
-        /// Of what was shown.
-        digest: [u8; 32],
-    },
-    /// Ask the admins.
-    Knock,
-    /// Look whether fewer than so many are in the room.
-    Seat {
-        /// How many.
-        most: u32,
-    },
-}
 
 /// What happens to a gate.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,10 +5,12 @@ use crate::{
     acceptor::DEADLINE,
     config::{AccountConfig, ClientConfig, Role, UserConfig},
     device_key::DeviceKey,
+    directory::Evidence,
     hidden::TokenHash,
+    verifying_key::VerifyingKey,
 };
 use bytes::Bytes;
-use riser_model::{AccountId, AccountName, ClientId, door::Method};
+use riser_model::{AccountId, AccountName, ClientId, Memberships, door::Method};
 use std::{collections::BTreeMap, time::Duration};
 
 mod anew;
