@@ -15,8 +15,10 @@ use figment::{
 };
 use riser_model::{AccountName, History, PublicKey, Right, RoomName, event::Scope};
 
+mod files;
 mod gates;
 mod mandated;
+mod rows;
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 const ACME: AccountId = AccountId(Uuid::from_u128(1));
@@ -287,23 +289,6 @@ fn browsers_of_a_user_prove_themselves_as_it_does_are_bounded_and_go_with_it() {
 }
 
 #[test]
-fn browsers_of_a_user_whom_a_file_declares_no_more_are_gone_for_ever() {
-    let mut accounts = imported();
-    let browser = ClientId(Uuid::from_u128(0xb0));
-    change(&mut accounts, AccountChange::Associate(browser, ann())).unwrap();
-    let others = declared().replace("\"ann\"", "\"bob\"");
-    assert_eq!(accounts.import(&file(&others)), vec![]);
-    let row = accounts.get(ACME).unwrap();
-    assert!(row.associated.is_empty() && row.gone.contains(&browser.0));
-    assert_eq!(row::read(&row::write(row)).as_ref(), Ok(&**row));
-    assert_eq!(accounts.import(&file(&declared())), vec![]);
-    let directory = accounts.compile().unwrap();
-    assert!(directory.principal(ann()).is_some() && directory.principal(browser).is_none());
-    let again = AccountChange::Associate(browser, ann());
-    assert_eq!(change(&mut accounts, again).err(), Some(Why::Taken));
-}
-
-#[test]
 fn of_several_changes_all_are_made_or_none() {
     let mut accounts = imported();
     let before = accounts.clone();
@@ -430,77 +415,6 @@ fn rooms_are_made_changed_and_removed_and_their_ids_do_not_come_back() {
 }
 
 #[test]
-fn a_file_is_taken_once_and_what_both_changed_stays_as_it_runs() {
-    let mut accounts = imported();
-    let revision = accounts.get(ACME).unwrap().revision;
-    assert_eq!(accounts.import(&file(&declared())), vec![], "the same again says nothing");
-    assert_eq!(accounts.get(ACME).unwrap().revision, revision);
-    // Only here: the file has nothing to say about it.
-    change(
-        &mut accounts,
-        AccountChange::SetMember(
-            ann(),
-            MemberChange { role: Some(Some(Role::Owner)), ..MemberChange::default() },
-        ),
-    )
-    .unwrap();
-    change(&mut accounts, AccountChange::CreateMember(user("bob"))).unwrap();
-    assert_eq!(accounts.import(&file(&declared())), vec![]);
-    assert!(accounts.compile().unwrap().named("acme/ann").unwrap().grants.administer());
-    assert!(accounts.compile().unwrap().named("acme/bob").is_some());
-    // Only in the file: taken.
-    let more = declared() + "[[account.room]]\nname = \"yard\"\n";
-    assert_eq!(accounts.import(&file(&more)), vec![]);
-    assert_eq!(accounts.compile().unwrap().rooms().len(), 2 + MANDATED);
-    // In both: what runs holds, and that is said once.
-    let other = more.replace("\"member\"", "\"reader\"");
-    let notes = accounts.import(&file(&other));
-    assert_eq!(notes.len(), 1);
-    assert_eq!((notes[0].of.as_str(), notes[0].what.contains("what is running holds")), ("user ann", true));
-    assert!(accounts.compile().unwrap().named("acme/ann").unwrap().grants.administer());
-    assert_eq!(accounts.import(&file(&other)), vec![], "it was said");
-    // Gone from the file, and not changed here: gone. What was made here stays.
-    accounts.import(&file(&declared()));
-    assert_eq!(accounts.compile().unwrap().rooms().len(), 1 + MANDATED);
-    assert!(accounts.compile().unwrap().named("acme/bob").is_some());
-    // Removed here: the file does not bring it back.
-    change(&mut accounts, AccountChange::RemoveRoom(hall())).unwrap();
-    let notes = accounts.import(&file(&declared()));
-    assert!(notes.iter().any(|note| note.of == "room hall" && note.what.contains("stays removed")));
-    assert_eq!(accounts.compile().unwrap().rooms().len(), MANDATED);
-}
-
-#[test]
-fn a_file_that_does_not_go_with_what_was_made_here_changes_nothing_and_is_told() {
-    let mut accounts = imported();
-    change(&mut accounts, AccountChange::CreateMember(user("bob"))).unwrap();
-    let before = accounts.clone();
-    let clash = declared() + "[[account.client]]\nname = \"bob\"\n";
-    let notes = accounts.import(&file(&clash));
-    assert!(notes.iter().any(|note| note.what.contains("does not go with")), "{notes:?}");
-    assert_eq!(accounts, before);
-}
-
-#[test]
-fn an_account_that_the_file_declares_no_more_is_gone_unless_it_was_changed_here() {
-    let mut accounts = imported();
-    assert_eq!(accounts.import(&[]), vec![]);
-    assert_eq!(accounts.iter().count(), 0);
-    accounts.import(&file(&declared()));
-    assert_eq!(accounts.iter().count(), 1, "the file may declare it again");
-    change(
-        &mut accounts,
-        AccountChange::SetMember(ann(), MemberChange { role: Some(None), ..MemberChange::default() }),
-    )
-    .unwrap();
-    assert_eq!(accounts.import(&[]).len(), 1);
-    assert_eq!(accounts.iter().count(), 1);
-    let (mut accounts, ..) = accounts.apply(Change::RemoveAccount(ACME)).unwrap();
-    assert_eq!(accounts.import(&file(&declared())).len(), 1);
-    assert_eq!(accounts.iter().count(), 0, "what was removed here stays removed");
-}
-
-#[test]
 fn nobody_is_let_in_by_a_sealed_account_until_somebody_says_so() {
     let mut accounts = Accounts::default();
     let lobby = "[[account.room]]\nname = \"lobby\"\ngrant = [{ to = \"*/*\", right = \"subscribe\" }]\n";
@@ -524,78 +438,6 @@ fn nobody_is_let_in_by_a_sealed_account_until_somebody_says_so() {
     assert!(!accounts.is_sealed() && directory.token(TokenHash::of(b"first")).is_some());
     assert!(visits(&directory));
     assert_eq!(accounts.apply(Change::Unseal(ACME)).unwrap_err().why, Why::Unknown);
-}
-
-/// All that an account may have: what is kept must read as it was written, secrets included.
-fn everything() -> Account {
-    let text = format!(
-        r##"
-        gate = [{{ address = ["192.0.2.0/24"] }}, "key"]
-        grant = [{{ to = "@ops", right = ["publish", "admin"], channels = "a/#", deny = true }}]
-        [[account.issuer]]
-        issuer = "sso"
-        audience = "riser"
-        key = [{{ alg = "HS256", k = "AAECAwQFBgcICQoLDA0ODw" }}]
-        [[account.user]]
-        name = "ann"
-        password = "{HASH}"
-        tokens = ["{}"]
-        secret = "AAECAwQFBgcICQoLDA0ODw"
-        groups = ["ops"]
-        role = "owner"
-        [[account.client]]
-        name = "edge"
-        key = "{}"
-        keys = ["{}"]
-        relays = true
-        [[account.room]]
-        name = "hall"
-        history = "session"
-        retention = {{ count = 7, bytes = "1 MiB", age = "30d" }}
-        gate = [{{ seats = 3 }}, {{ schedule = ["mon-fri 08:00-18:00"] }}]
-        linked = false
-        down = true
-        "##,
-        TokenHash::of(b"first").text(),
-        KeyText(PublicKey([9; 32])),
-        DeviceKey([3; 32]),
-    );
-    let config = with_ids(file(&text).remove(0));
-    let mut account = Account { imported: Some(config.clone()), ..Account::new(config) };
-    account.revoked.insert([5; 32]);
-    account.gone.insert(Uuid::from_u128(6));
-    account
-}
-
-#[test]
-fn a_row_reads_as_it_was_written_and_a_damaged_one_does_not() {
-    let account = everything();
-    let row = row::write(&account);
-    assert_eq!(row::read(&row), Ok(account));
-    for at in 0..row.len() {
-        let mut bad = row.clone();
-        bad[at] ^= 0x10;
-        let read = row::read(&bad);
-        let expected = if at == 0 { row::BadRow::Newer } else { row::BadRow::Damaged };
-        assert_eq!(read, Err(expected), "byte {at}");
-        assert!(row::read(&row[..at]).is_err());
-    }
-}
-
-#[test]
-fn rows_of_the_first_version_are_read() {
-    let golden = include_bytes!("golden/account-1.row");
-    assert_eq!(row::read(golden), Ok(everything()));
-}
-
-#[test]
-fn a_row_without_roles_in_rooms_is_one_that_earlier_builds_read_and_one_with_them_is_not_halved() {
-    let mut account = everything();
-    let names_roles = |account: &Account| row::write(account).windows(5).any(|bytes| bytes == b"roles");
-    assert!(!names_roles(&account), "they refuse a field that they do not know, and with it the account");
-    account.config.room[0].roles.insert(Whom::Group(name("ops")), Role::Owner);
-    assert!(names_roles(&account));
-    assert_eq!(row::read(&row::write(&account)), Ok(account));
 }
 
 #[test]
