@@ -311,3 +311,8 @@ impl Client {
 pub fn limits() -> Limits {
     Limits { linger_ms: 200, ..Limits::default() }
 }
+
+/// So many bytes, no two neighbours alike.
+pub fn bytes_of(n: usize) -> Vec<u8> {
+    (0..n).map(|i| (i * 31 % 251) as u8).collect()
+}
