@@ -5,6 +5,7 @@
 
 use super::{Instance, gates::may_enter, refusal};
 use crate::connection::State;
+use riser_gate::Sequence;
 use riser_model::{
     ConnectionId, Deed, Now, Principal, RoomId, RoomName, Time, Wall,
     door::{Code, Refusal},
@@ -60,22 +61,23 @@ impl Instance {
 
     /// Whether a room may open to a connection that is in many at once, and is asked nothing more.
     fn may_open(&self, id: ConnectionId) -> bool {
+        self.is_closed_by_hours(id, |_| true)
+    }
+
+    /// Whether the hours of such a room hold now.
+    fn opens(&self, id: ConnectionId, now: Now) -> bool {
+        self.is_closed_by_hours(id, |sequence| sequence.is_open(now.wall))
+    }
+
+    /// Whether there is such a room, with such a gate.
+    fn is_closed_by_hours(&self, id: ConnectionId, such: impl Fn(&Sequence) -> bool) -> bool {
         let Some(connection) = self.connections.get(&id).filter(|one| one.is_mqtt()) else {
             return false;
         };
         let Some(principal) = &connection.standing.principal else { return false };
         let closed = |room| !connection.allowed.contains(&room) && may_enter(principal, room);
         let mut gated = connection.policy.directory.gated(principal.account);
-        gated.any(|(room, sequence)| sequence.has_hours() && closed(room))
-    }
-
-    /// Whether the hours of such a room hold now.
-    fn opens(&self, id: ConnectionId, now: Now) -> bool {
-        let Some(connection) = self.connections.get(&id).filter(|one| one.is_mqtt()) else { return false };
-        let Some(principal) = &connection.standing.principal else { return false };
-        let closed = |room| !connection.allowed.contains(&room) && may_enter(principal, room);
-        let mut gated = connection.policy.directory.gated(principal.account);
-        gated.any(|(room, sequence)| sequence.has_hours() && sequence.is_open(now.wall) && closed(room))
+        gated.any(|(room, sequence)| sequence.has_hours() && such(sequence) && closed(room))
     }
 
     /// Nothing of it ends any more, or has.

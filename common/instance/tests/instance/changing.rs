@@ -8,11 +8,8 @@ use riser_gate::{
 };
 use riser_instance::Input;
 use riser_model::{
-    ConnectionId, History, Right, RoomId, RouteNumber, SubscriptionId,
-    door::{
-        Ask, Code, Credential, Flow, From, Intake, Push, Secret, SessionRequest, Showing, Target, Tell,
-        TicketHash, Want, Will,
-    },
+    ConnectionId, History, Right, RoomId, RouteNumber,
+    door::{Ask, Code, Credential, Intake, Push, Secret, SessionRequest, Target, Tell, TicketHash, Will},
 };
 use riser_wire::entry::{ContentType, Publication};
 use sha2::{Digest, Sha256};
@@ -40,29 +37,6 @@ fn token(text: &str) -> Credential {
 fn password() -> Credential {
     let account = Some("acme".parse().unwrap());
     Credential::Password { account, user: "guest".to_owned(), password: Secret("x".into()) }
-}
-
-fn brief() -> SessionRequest {
-    SessionRequest { clean: true, expiry_s: 0, ..session() }
-}
-
-fn subscribe(world: &mut World, connection: ConnectionId, topic: &str) -> Result<(), Code> {
-    world.told(connection);
-    let ask = Ask::Subscribe {
-        subscription: SubscriptionId(1),
-        want: Want::Topic(topic.to_owned()),
-        from: From::Live,
-        flow: Flow::Credit,
-        keep: None,
-        retained: Showing::Nothing,
-    };
-    world.ask(connection, ask);
-    world.commit();
-    let told = world.told(connection).into_iter().find_map(|tell| match tell {
-        Tell::Subscribed { result, .. } => Some(result.map(|_| ()).map_err(|refusal| refusal.code)),
-        _ => None,
-    });
-    told.expect("a subscribe is answered")
 }
 
 /// The boss says something, and it is on disk.

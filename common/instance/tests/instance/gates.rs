@@ -1,45 +1,14 @@
 //! Gates of accounts and rooms: who passes which, and what is denied until then.
 
 use crate::world::*;
-use riser_gate::{
-    Stand, Verdict,
-    acceptor::Kind,
-    config::{GrantConfig, Rights, Whom},
-};
+use riser_gate::{Stand, Verdict, acceptor::Kind};
 use riser_instance::Input;
 use riser_model::{
-    Deed, Right, SubscriptionId,
-    door::{Ask, Code, Credential, Flow, From, Method, Prompt, Push, Secret, Showing, Technical, Tell, Want},
+    ConnectionId, Deed,
+    door::{Ask, Code, Credential, Method, Prompt, Secret, Tell},
 };
 
-const SUB: SubscriptionId = SubscriptionId(1);
-
-fn subscribe(world: &mut World, connection: riser_model::ConnectionId, topic: &str) -> Result<(), Code> {
-    let ask = Ask::Subscribe {
-        subscription: SUB,
-        want: Want::Topic(topic.to_owned()),
-        from: From::Live,
-        flow: Flow::Credit,
-        keep: None,
-        retained: Showing::Nothing,
-    };
-    world.ask(connection, ask);
-    let told = world.told(connection).into_iter().find_map(|tell| match tell {
-        Tell::Subscribed { result, .. } => Some(result.map(|_| ()).map_err(|refusal| refusal.code)),
-        _ => None,
-    });
-    told.expect("a subscribe is answered")
-}
-
-fn prompt(world: &mut World, connection: riser_model::ConnectionId) -> Prompt {
-    let prompts = world.told(connection).into_iter().filter_map(|tell| match tell {
-        Tell::Prompt(prompt) => Some(prompt),
-        _ => None,
-    });
-    prompts.last().expect("the gate says something")
-}
-
-fn answer(world: &mut World, connection: riser_model::ConnectionId, verdict: Verdict) {
+fn answer(world: &mut World, connection: ConnectionId, verdict: Verdict) {
     world.ask(connection, Ask::Answer(Secret("A".repeat(86).into())));
     let ticket = world.verifying.pop().expect("an answer is verified");
     world.input(Input::Verified { connection, ticket, verdict });
@@ -125,7 +94,7 @@ fn lobby_shows_rooms_and_takes_no_seat_in_them() {
 fn seat_is_free_when_it_is_taken_and_not_only_when_it_was_looked_for() {
     for moving in [false, true] {
         let mut world = World::gated("[{ seats = 1 }, 'knock']", "");
-        let knockers = [11, 12, 13].map(riser_model::ConnectionId);
+        let knockers = [11, 12, 13].map(ConnectionId);
         world.enter_as(C2, "boss", Some("cellar"));
         for knocker in knockers {
             world.enter(knocker, None, (!moving).then_some("hall"));
@@ -173,7 +142,7 @@ fn only_so_many_people_stand_at_the_gate_at_once_and_places_are_free_again() {
     let mut world = World::gated("[]", "");
     let most = riser_gate::persons::PERSONS_OF_ADDRESS_MAX as u64;
     let come = |world: &mut World, n: u64, credential: Credential| {
-        let connection = riser_model::ConnectionId(n);
+        let connection = ConnectionId(n);
         world.open_from(connection, "198.51.100.7");
         world.ask(connection, Ask::Enter { credential, session: None, room: None });
         world.refused(connection)
@@ -184,7 +153,7 @@ fn only_so_many_people_stand_at_the_gate_at_once_and_places_are_free_again() {
     assert_eq!(come(&mut world, 99, Credential::Person), Some(Code::TooMany));
     let token = Credential::Token(Secret("nope".into()));
     assert_eq!(come(&mut world, 98, token), Some(Code::NotAuthorised), "programs are not persons");
-    world.input(Input::Closed { connection: riser_model::ConnectionId(100) });
+    world.input(Input::Closed { connection: ConnectionId(100) });
     assert_eq!(come(&mut world, 97, Credential::Person), None);
     world.wait(16);
     for n in 0..most {
@@ -206,7 +175,7 @@ fn repeated_offender_is_known_across_connections_for_a_while() {
 fn known_for_a_while(address: &str) {
     let mut world = World::gated("[]", "");
     let come = |world: &mut World, n: u64| {
-        let connection = riser_model::ConnectionId(n);
+        let connection = ConnectionId(n);
         world.open_from(connection, address);
         let credential = Credential::Person;
         world.ask(connection, Ask::Enter { credential, session: None, room: None });
@@ -291,7 +260,7 @@ fn lobby_asks_for_the_gate_of_the_account_that_its_address_names() {
     let mut world = World::new().beside("garden", "['key or knock']");
     world.visit(C1, "acme/stranger", "garden");
     assert_eq!(prompt(&mut world, C1), Prompt::Knocked);
-    let [boss, eve] = [7, 8].map(riser_model::ConnectionId);
+    let [boss, eve] = [7, 8].map(ConnectionId);
     let decide = Ask::Decide { connection: C1, admit: true };
     world.enter_as(boss, "boss", Some("cellar"));
     world.told(boss);
@@ -365,7 +334,7 @@ fn visitor_is_in_no_room_whatever_it_asked_for_and_nobody_visits_by_what_a_liste
 fn who_administers_its_own_account_hears_of_a_visitor_that_is_not_let_in_and_nobody_else_does() {
     let mut world = World::new().beside("garden", "").speaking();
     world.limit(1);
-    let [boss, eve] = [7, 8].map(riser_model::ConnectionId);
+    let [boss, eve] = [7, 8].map(ConnectionId);
     for (connection, name, account) in [(boss, "acme/boss", "acme"), (eve, "garden/eve", "garden")] {
         world.visit(connection, name, account);
         assert!(world.entered(connection), "{name}");
@@ -393,126 +362,6 @@ fn late_verdict_of_a_former_gate_opens_no_other() {
     world.told(C1);
     world.input(Input::Verified { connection: C1, ticket: former, verdict: Verdict::Matches });
     assert_eq!(world.told(C1), []);
-}
-
-#[test]
-fn who_knocks_is_let_in_by_an_admin_of_that_room_only() {
-    let mut world = World::gated("['knock']", "").speaking();
-    let c3 = riser_model::ConnectionId(3);
-    world.enter_as(C2, "boss", Some("cellar"));
-    world.enter(c3, None, Some("cellar"));
-    world.told(C2);
-    world.told(c3);
-    let knocks = |world: &mut World| {
-        world.wait(1);
-        world.ask(C2, Ask::Pull { bytes: 100_000, stands: false });
-        let pushes = world.told(C2).into_iter().find_map(|tell| match tell {
-            Tell::Deliver { pushes, .. } => Some(pushes),
-            _ => None,
-        });
-        let knocks = pushes.unwrap().into_iter().filter_map(|push| match push {
-            Push::Publication(said) if said.content.route.channel.as_str() == "knock" => {
-                Some(said.content.body.clone())
-            }
-            _ => None,
-        });
-        knocks.map(|body| String::from_utf8_lossy(&body).into_owned()).collect::<Vec<_>>()
-    };
-    let technical = Ask::Subscribe {
-        subscription: SUB,
-        want: Want::Technical(Technical::of_account()),
-        from: From::Live,
-        flow: Flow::Credit,
-        keep: None,
-        retained: Showing::Nothing,
-    };
-    world.ask(C2, technical);
-    for admit in [true, false] {
-        world.enter(C1, None, Some("hall"));
-        assert_eq!(prompt(&mut world, C1), Prompt::Knocked);
-        let heard = knocks(&mut world);
-        let [knock] = &heard[..] else { panic!("{heard:?}") };
-        assert!(knock.contains("\"connection\":1,") && knock.contains("\"acceptor\":\"knock\""), "{knock}");
-        let decide = Ask::Decide { connection: C1, admit };
-        world.ask(c3, decide.clone());
-        let told = world.told(c3);
-        let [Tell::Decided { result: Err(_), .. }] = &told[..] else { panic!("{told:?}") };
-        assert_eq!(world.told(C1), [], "only an admin opens");
-        world.ask(C2, decide.clone());
-        assert!(world.told(C2).iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. })));
-        match admit {
-            true => assert!(world.entered(C1)),
-            false => assert_eq!(world.refused(C1), Some(Code::Denied)),
-        }
-        world.ask(C2, decide);
-        assert!(
-            world.told(C2).iter().any(|tell| matches!(tell, Tell::Decided { result: Err(_), .. })),
-            "once"
-        );
-        world.input(Input::Closed { connection: C1 });
-    }
-}
-
-/// What somebody who listens to a technical channel is told of who knocks.
-fn knocks(world: &mut World, connection: riser_model::ConnectionId) -> Vec<String> {
-    world.wait(1);
-    world.ask(connection, Ask::Pull { bytes: 100_000, stands: false });
-    let pushes = world.told(connection).into_iter().filter_map(|tell| match tell {
-        Tell::Deliver { pushes, .. } => Some(pushes),
-        _ => None,
-    });
-    let knocks = pushes.flatten().filter_map(|push| match push {
-        Push::Publication(said) if said.content.route.channel.as_str() == "knock" => {
-            Some(said.content.body.clone())
-        }
-        _ => None,
-    });
-    knocks.map(|body| String::from_utf8_lossy(&body).into_owned()).collect()
-}
-
-#[test]
-fn who_owns_a_room_by_its_role_there_hears_who_knocks_at_it_and_nobody_else_of_its_readers_does() {
-    let mut world = World::gated("['knock']", "['knock']").speaking();
-    world.change(|config| {
-        let keeper = Whom::Named("stranger".parse().unwrap());
-        config.room[0].roles.insert(keeper, riser_gate::Role::Owner);
-    });
-    let account = riser_model::AccountId(uuid::Uuid::from_u128(1));
-    let [keeper, guest, knocker] = [3, 4, 5].map(riser_model::ConnectionId);
-    let admit = |world: &mut World, connection| {
-        assert_eq!(prompt(world, connection), Prompt::Knocked);
-        let now = world.now;
-        assert!(world.instance.decide_for((account, None), connection, true, "operator", now));
-        world.wait(1);
-    };
-    for (connection, name) in [(guest, "guest"), (keeper, "stranger")] {
-        world.enter_as(connection, name, Some("hall"));
-        admit(&mut world, connection);
-        admit(&mut world, connection);
-        assert!(world.entered(connection), "{name}");
-        let technical = Ask::Subscribe {
-            subscription: SUB,
-            want: Want::Technical(Technical::of_room("hall".parse().unwrap())),
-            from: From::Live,
-            flow: Flow::Credit,
-            keep: None,
-            retained: Showing::Nothing,
-        };
-        world.ask(connection, technical);
-    }
-    world.enter(knocker, None, Some("hall"));
-    assert_eq!(knocks(&mut world, keeper), [""; 0], "the account's gate is not the room's");
-    admit(&mut world, knocker);
-    let heard = knocks(&mut world, keeper);
-    let [knock] = &heard[..] else { panic!("{heard:?}") };
-    assert!(knock.contains("\"connection\":5,") && knock.contains("\"room\":\"hall\""), "{knock}");
-    assert_eq!(knocks(&mut world, guest), [""; 0], "who reads there only");
-    let decide = Ask::Decide { connection: knocker, admit: true };
-    world.ask(guest, decide.clone());
-    assert!(matches!(&world.told(guest)[..], [Tell::Decided { result: Err(_), .. }]));
-    world.ask(keeper, decide);
-    assert!(world.told(keeper).iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. })));
-    assert!(world.entered(knocker));
 }
 
 #[test]
@@ -555,7 +404,7 @@ fn captured_signed_password_opens_nothing_a_second_time() {
     let signature = "A".repeat(86);
     let password = |nonce: &str| Secret(format!("riser2.{now_s}.{nonce}.{signature}").into());
     let mut come = |n: u64, nonce: &str| {
-        let connection = riser_model::ConnectionId(n);
+        let connection = ConnectionId(n);
         world.open_from(connection, "127.0.0.1");
         let (account, user) = (Some("acme".parse().unwrap()), "guest".to_owned());
         let credential = Credential::Password { account, user, password: password(nonce) };
@@ -579,64 +428,6 @@ fn captured_signed_password_opens_nothing_a_second_time() {
     assert_eq!(come(22, "0123456789abcdef"), (false, false), "a replay");
     assert_eq!(come(23, "0123456789abcdeg"), (true, true));
     assert_eq!(come(24, "earlier-89abcdef"), (false, false), "one of before");
-}
-
-#[test]
-fn thousand_that_are_stuck_at_a_gate_leave_when_their_time_is_up() {
-    let mut world = World::gated("['key']", "");
-    world.enter(C1, None, Some("cellar"));
-    assert!(world.entered(C1));
-    for n in 1000..2000 {
-        let connection = riser_model::ConnectionId(n);
-        match n % 3 {
-            0 => world.open(connection),
-            1 => world.enter(connection, None, Some("hall")),
-            _ => {
-                world.open(connection);
-                let (account, name) = (None, "acme/boss".to_owned());
-                let credential = Credential::Claim { account, name, method: Method::Secret };
-                world.ask(connection, Ask::Enter { credential, session: None, room: None });
-            }
-        }
-    }
-    assert_eq!(world.instance.connections(), 1001);
-    world.wait(6);
-    assert_eq!(world.instance.connections(), 1, "who was admitted stays, and nobody else");
-}
-
-#[test]
-fn who_administers_a_room_says_yes_at_its_gate_and_not_at_the_accounts() {
-    for (gates, channels, opens) in [
-        (("['knock']", ""), "#", true),
-        // Some channels of it are not the room.
-        (("['knock']", ""), "x/#", false),
-        (("", "['knock']"), "#", false),
-        // The account's stage comes first, and is its owners'.
-        (("['knock']", "['knock']"), "#", false),
-    ] {
-        let mut world = World::gated(gates.0, gates.1);
-        world.change(|config| {
-            config.room[0].grant.push(GrantConfig {
-                to: Whom::Named("stranger".parse().unwrap()),
-                right: Rights(vec![Right::Admin]),
-                channels: channels.parse().unwrap(),
-                deny: false,
-            });
-            // It is where no gate is.
-            config.gate = gate("");
-        });
-        world.enter_as(C2, "stranger", None);
-        assert!(world.entered(C2));
-        world.change(|config| config.gate = gate(gates.1));
-        world.told(C2);
-        world.enter(C1, None, Some("hall"));
-        assert_eq!(prompt(&mut world, C1), Prompt::Knocked, "{gates:?}");
-        world.ask(C2, Ask::Decide { connection: C1, admit: true });
-        let said = world.told(C2);
-        let yes = said.iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. }));
-        assert_eq!(yes, opens, "{gates:?} {channels}: {said:?}");
-        assert_eq!(world.entered(C1), opens, "{gates:?} {channels}");
-    }
 }
 
 #[test]

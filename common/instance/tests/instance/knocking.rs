@@ -1,11 +1,15 @@
 //! Who knocks, and for how long: until somebody has answered, and no longer.
 
 use crate::world::*;
-use riser_gate::{Stand, Verdict, acceptor::Kind};
+use riser_gate::{
+    Stand, Verdict,
+    acceptor::Kind,
+    config::{GrantConfig, Rights, Whom},
+};
 use riser_instance::Input;
 use riser_model::{
-    AccountId, ConnectionId, Deed, RoomId,
-    door::{Ask, Code, Prompt, Secret, Tell},
+    AccountId, ConnectionId, Deed, Right, RoomId,
+    door::{Ask, Code, Prompt, Push, Secret, Technical, Tell},
     look::{Look, Seen},
 };
 use uuid::Uuid;
@@ -106,4 +110,128 @@ fn knock_of_a_later_stage_is_open_in_its_turn() {
     }
     assert!(world.entered(C1));
     assert!(!is_said_to_knock(&mut world, C1).0);
+}
+
+#[test]
+fn who_knocks_is_let_in_by_an_admin_of_that_room_only() {
+    let mut world = World::gated("['knock']", "").speaking();
+    let c3 = ConnectionId(3);
+    world.enter_as(C2, "boss", Some("cellar"));
+    world.enter(c3, None, Some("cellar"));
+    world.told(C2);
+    world.told(c3);
+    world.listens(C2);
+    for admit in [true, false] {
+        world.enter(C1, None, Some("hall"));
+        assert_eq!(prompt(&mut world, C1), Prompt::Knocked);
+        let heard = knocks(&mut world, C2);
+        let [knock] = &heard[..] else { panic!("{heard:?}") };
+        assert!(knock.contains("\"connection\":1,") && knock.contains("\"acceptor\":\"knock\""), "{knock}");
+        let decide = Ask::Decide { connection: C1, admit };
+        world.ask(c3, decide.clone());
+        let told = world.told(c3);
+        let [Tell::Decided { result: Err(_), .. }] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(world.told(C1), [], "only an admin opens");
+        world.ask(C2, decide.clone());
+        assert!(world.told(C2).iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. })));
+        match admit {
+            true => assert!(world.entered(C1)),
+            false => assert_eq!(world.refused(C1), Some(Code::Denied)),
+        }
+        world.ask(C2, decide);
+        assert!(
+            world.told(C2).iter().any(|tell| matches!(tell, Tell::Decided { result: Err(_), .. })),
+            "once"
+        );
+        world.input(Input::Closed { connection: C1 });
+    }
+}
+
+/// What somebody who listens to a technical channel is told of who knocks.
+fn knocks(world: &mut World, connection: ConnectionId) -> Vec<String> {
+    world.wait(1);
+    world.ask(connection, Ask::Pull { bytes: 100_000, stands: false });
+    let pushes = world.told(connection).into_iter().filter_map(|tell| match tell {
+        Tell::Deliver { pushes, .. } => Some(pushes),
+        _ => None,
+    });
+    let knocks = pushes.flatten().filter_map(|push| match push {
+        Push::Publication(said) if said.content.route.channel.as_str() == "knock" => {
+            Some(said.content.body.clone())
+        }
+        _ => None,
+    });
+    knocks.map(|body| String::from_utf8_lossy(&body).into_owned()).collect()
+}
+
+#[test]
+fn who_owns_a_room_by_its_role_there_hears_who_knocks_at_it_and_nobody_else_of_its_readers_does() {
+    let mut world = World::gated("['knock']", "['knock']").speaking();
+    world.change(|config| {
+        let keeper = Whom::Named("stranger".parse().unwrap());
+        config.room[0].roles.insert(keeper, riser_gate::Role::Owner);
+    });
+    let account = account();
+    let [keeper, guest, knocker] = [3, 4, 5].map(ConnectionId);
+    let admit = |world: &mut World, connection| {
+        assert_eq!(prompt(world, connection), Prompt::Knocked);
+        let now = world.now;
+        assert!(world.instance.decide_for((account, None), connection, true, "operator", now));
+        world.wait(1);
+    };
+    for (connection, name) in [(guest, "guest"), (keeper, "stranger")] {
+        world.enter_as(connection, name, Some("hall"));
+        admit(&mut world, connection);
+        admit(&mut world, connection);
+        assert!(world.entered(connection), "{name}");
+        world.listens_to(connection, Technical::of_room("hall".parse().unwrap()));
+    }
+    world.enter(knocker, None, Some("hall"));
+    assert_eq!(knocks(&mut world, keeper), [""; 0], "the account's gate is not the room's");
+    admit(&mut world, knocker);
+    let heard = knocks(&mut world, keeper);
+    let [knock] = &heard[..] else { panic!("{heard:?}") };
+    assert!(knock.contains("\"connection\":5,") && knock.contains("\"room\":\"hall\""), "{knock}");
+    assert_eq!(knocks(&mut world, guest), [""; 0], "who reads there only");
+    let decide = Ask::Decide { connection: knocker, admit: true };
+    world.ask(guest, decide.clone());
+    assert!(matches!(&world.told(guest)[..], [Tell::Decided { result: Err(_), .. }]));
+    world.ask(keeper, decide);
+    assert!(world.told(keeper).iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. })));
+    assert!(world.entered(knocker));
+}
+
+#[test]
+fn who_administers_a_room_says_yes_at_its_gate_and_not_at_the_accounts() {
+    for (gates, channels, opens) in [
+        (("['knock']", ""), "#", true),
+        // Some channels of it are not the room.
+        (("['knock']", ""), "x/#", false),
+        (("", "['knock']"), "#", false),
+        // The account's stage comes first, and is its owners'.
+        (("['knock']", "['knock']"), "#", false),
+    ] {
+        let mut world = World::gated(gates.0, gates.1);
+        world.change(|config| {
+            config.room[0].grant.push(GrantConfig {
+                to: Whom::Named("stranger".parse().unwrap()),
+                right: Rights(vec![Right::Admin]),
+                channels: channels.parse().unwrap(),
+                deny: false,
+            });
+            // It is where no gate is.
+            config.gate = gate("");
+        });
+        world.enter_as(C2, "stranger", None);
+        assert!(world.entered(C2));
+        world.change(|config| config.gate = gate(gates.1));
+        world.told(C2);
+        world.enter(C1, None, Some("hall"));
+        assert_eq!(prompt(&mut world, C1), Prompt::Knocked, "{gates:?}");
+        world.ask(C2, Ask::Decide { connection: C1, admit: true });
+        let said = world.told(C2);
+        let yes = said.iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. }));
+        assert_eq!(yes, opens, "{gates:?} {channels}: {said:?}");
+        assert_eq!(world.entered(C1), opens, "{gates:?} {channels}");
+    }
 }

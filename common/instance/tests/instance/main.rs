@@ -17,6 +17,7 @@ mod past;
 mod readiness;
 mod renewing;
 mod shares;
+mod stuck;
 mod system;
 mod wills;
 mod world;

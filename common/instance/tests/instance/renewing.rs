@@ -7,10 +7,8 @@ use riser_gate::{
 };
 use riser_instance::Input;
 use riser_model::{
-    ConnectionId, Deed, Right, SubscriptionId,
-    door::{
-        Ask, Code, Credential, Errand, Finished, Flow, From, Method, Prompt, Secret, Showing, Tell, Want,
-    },
+    ConnectionId, Deed, Right,
+    door::{Ask, Code, Credential, Errand, Finished, Method, Prompt, Secret, Tell},
 };
 
 fn token(text: &str) -> Credential {
@@ -55,19 +53,6 @@ fn answered(world: &mut World, connection: ConnectionId, verdict: Verdict) {
 /// Whether it is told that it is who it says.
 fn renewed(world: &mut World, connection: ConnectionId) -> bool {
     world.told(connection).iter().any(|tell| matches!(tell, Tell::Renewed { .. }))
-}
-
-fn may_read(world: &mut World, connection: ConnectionId, topic: &str) -> bool {
-    let ask = Ask::Subscribe {
-        subscription: SubscriptionId(1),
-        want: Want::Topic(topic.to_owned()),
-        from: From::Live,
-        flow: Flow::Credit,
-        keep: None,
-        retained: Showing::Nothing,
-    };
-    world.ask(connection, ask);
-    world.told(connection).iter().any(|tell| matches!(tell, Tell::Subscribed { result: Ok(_), .. }))
 }
 
 /// In by this, in a room.

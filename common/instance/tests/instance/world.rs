@@ -14,8 +14,8 @@ use riser_model::{
     AccountId, Audited, Batch, Cause, Chunk, ConnectionId, Epoch, EpochSpan, Gap, History, LogId, Now, Read,
     Right, Room, RoomKind, Route, RouteNumber, Run, Seq, SubscriptionId, Time, Wall,
     door::{
-        Ask, Code, Credential, Flow, From, Intake, Push, Secret, SessionRequest, Showing, Technical, Tell,
-        Want,
+        Ask, Code, Credential, Flow, From, Intake, Prompt, Push, Secret, SessionRequest, Showing, Technical,
+        Tell, Want,
     },
 };
 use riser_rooms::{Bus, Config, Input as BusInput, RetainedTable, Start};
@@ -364,9 +364,13 @@ impl World {
 
     /// It hears from here on what the system says of its account.
     pub fn listens(&mut self, connection: ConnectionId) {
+        self.listens_to(connection, Technical::of_account());
+    }
+
+    pub fn listens_to(&mut self, connection: ConnectionId, technical: Technical) {
         let ask = Ask::Subscribe {
             subscription: SubscriptionId(1),
-            want: Want::Technical(Technical::of_account()),
+            want: Want::Technical(technical),
             from: From::Live,
             flow: Flow::Credit,
             keep: None,
@@ -486,6 +490,47 @@ fn rooms(directory: &Directory) -> Vec<Room> {
 
 pub fn session() -> SessionRequest {
     SessionRequest { id: "sensor".to_owned(), clean: false, expiry_s: 3600, will: None }
+}
+
+/// Of a peer that is forgotten when it goes.
+pub fn brief() -> SessionRequest {
+    SessionRequest { clean: true, expiry_s: 0, ..session() }
+}
+
+/// By which tests subscribe.
+pub const SUB: SubscriptionId = SubscriptionId(1);
+
+/// What it is answered that subscribes there.
+pub fn subscribe(world: &mut World, connection: ConnectionId, topic: &str) -> Result<(), Code> {
+    world.told(connection);
+    let ask = Ask::Subscribe {
+        subscription: SUB,
+        want: Want::Topic(topic.to_owned()),
+        from: From::Live,
+        flow: Flow::Credit,
+        keep: None,
+        retained: Showing::Nothing,
+    };
+    world.ask(connection, ask);
+    world.commit();
+    let told = world.told(connection).into_iter().find_map(|tell| match tell {
+        Tell::Subscribed { result, .. } => Some(result.map(|_| ()).map_err(|refusal| refusal.code)),
+        _ => None,
+    });
+    told.expect("a subscribe is answered")
+}
+
+pub fn may_read(world: &mut World, connection: ConnectionId, topic: &str) -> bool {
+    subscribe(world, connection, topic).is_ok()
+}
+
+/// The last that its gate has said to it.
+pub fn prompt(world: &mut World, connection: ConnectionId) -> Prompt {
+    let prompts = world.told(connection).into_iter().filter_map(|tell| match tell {
+        Tell::Prompt(prompt) => Some(prompt),
+        _ => None,
+    });
+    prompts.last().expect("the gate says something")
 }
 
 pub fn nothing(ticket: u64) -> Ask {
