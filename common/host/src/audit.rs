@@ -27,7 +27,7 @@ mod command;
 mod storm;
 
 pub use begun::Begun;
-pub use command::AuditArgs;
+pub use command::{AuditArgs, LineArgs};
 
 use begun::Place;
 use books::{Book, Books, lines, newest};

@@ -14,21 +14,28 @@ use std::{
 pub struct AuditArgs {
     /// An account, by name; all unless given.
     pub account: Option<AccountName>,
+    #[command(flatten)]
+    lines: LineArgs,
+}
+
+/// Which lines of those.
+#[derive(Clone, Debug, Args)]
+pub struct LineArgs {
     /// Lines before this one.
     #[arg(long)]
-    before: Option<u64>,
+    pub before: Option<u64>,
     /// At most so many; 100 unless given, 1000 at most.
     #[arg(long)]
-    limit: Option<usize>,
+    pub limit: Option<usize>,
     /// Lines that contain this, in whatever case.
     #[arg(long)]
-    contains: Option<String>,
+    pub contains: Option<String>,
 }
 
 impl AuditArgs {
     /// Prints them; `account` is the one that was named.
     pub fn run(&self, folder: &Path, account: Option<AccountId>) -> anyhow::Result<()> {
-        let Self { account: _, before, limit, contains } = self.clone();
+        let LineArgs { before, limit, contains } = self.lines.clone();
         let mut out = io::stdout().lock();
         let asked = Asked { account, before, limit, contains };
         let lines = read(folder, &asked).with_context(|| {
