@@ -21,7 +21,9 @@ pub(crate) fn touches(change: &AccountChange, known: Option<&Account>) -> bool {
         // Each by itself.
         AccountChange::All(_) => false,
         AccountChange::RemoveRoom(_) | AccountChange::SetIssuers(_) | AccountChange::SetGate(_) => true,
-        AccountChange::CreateMember(member) => is_owner(&known.config, member),
+        // Whom a directory server makes an owner once it comes is nobody yet whose place could be taken, and what is made here
+        // with it says nothing of groups there.
+        AccountChange::CreateMember(member) => is_declared_owner(&known.config, member),
         AccountChange::RemoveMember(id)
         | AccountChange::AddCredential(id, _)
         | AccountChange::RevokeCredential(id, _)
@@ -60,8 +62,15 @@ pub(crate) fn lacking(config: &AccountConfig) -> Vec<String> {
     account.into_iter().chain(rooms.map(|room| format!("room {}", room.name))).collect()
 }
 
-/// Whether somebody is an owner of the account, or of a room of it, of whom not everybody is one.
+/// Whether somebody is an owner of the account, or of a room of it, of whom not everybody is one, or may be one by what a
+/// directory server says.
 fn is_owner(config: &AccountConfig, member: &Member) -> bool {
+    is_declared_owner(config, member)
+        || (is_vouched(config, member) && vouched(config).any(|group| owns(config, group)))
+}
+
+/// Whether it is one by what is said of it here.
+fn is_declared_owner(config: &AccountConfig, member: &Member) -> bool {
     let (role, groups) = match member {
         Member::User(user) => (&user.role, &user.groups),
         Member::Client(client) => (&client.role, &client.groups),
@@ -72,9 +81,7 @@ fn is_owner(config: &AccountConfig, member: &Member) -> bool {
         // What everybody has, whoever touches them has too.
         Whom::Everyone | Whom::Visitors => false,
     };
-    role.as_ref().is_some_and(is_own)
-        || owners_in(config).any(is_meant)
-        || (is_vouched(config, member) && vouched(config).any(|group| owns(config, group)))
+    role.as_ref().is_some_and(is_own) || owners_in(config).any(is_meant)
 }
 
 /// Whether a directory server says in which groups it is: who else it has there is not known here, so each may be an owner.
@@ -130,7 +137,8 @@ fn is_grant(grant: &GrantConfig) -> bool {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use riser_gate::{ClientConfig, CredentialConfig, LdapConfig, TokenHash, UserConfig};
+    use crate::invitation::Invitation;
+    use riser_gate::{Change, ClientConfig, CredentialConfig, LdapConfig, TokenHash, UserConfig};
     use riser_model::{History, RoomId};
     use uuid::Uuid;
 
@@ -192,6 +200,42 @@ mod tests {
             "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQx$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3".parse().unwrap(),
         );
         assert!(!is_touched(&account, GUS), "who has a password here is not asked about there");
+    }
+
+    #[test]
+    fn who_may_be_an_owner_by_a_group_of_a_directory_server_is_made_and_invited_by_an_admin_and_no_owner_is()
+    {
+        let mut account = acme(&["@bosses", "eve"]);
+        account.config.ldap = Some(
+            serde_json::from_str(r#"{"preset":"yunohost","groups_as":[{"group":"Bosses","as":"bosses"}]}"#)
+                .unwrap(),
+        );
+        let made = |name: &str, role: Option<Role>, groups: &[&str]| {
+            let groups = groups.iter().map(|group| group.parse().unwrap()).collect();
+            let user = UserConfig { role, groups, ..UserConfig::new(name.parse().unwrap()) };
+            AccountChange::CreateMember(Box::new(Member::User(user)))
+        };
+        for role in [None, Some(Role::Member), Some(Role::Admin)] {
+            assert!(!touches(&made("nina", role, &["cooks"]), Some(&account)), "{role:?}");
+        }
+        for owner in [
+            made("nina", Some(Role::Owner), &[]),
+            made("nina", None, &["bosses"]),
+            // Somebody waits for the name.
+            made("eve", None, &[]),
+        ] {
+            assert!(touches(&owner, Some(&account)), "{owner:?}");
+        }
+
+        let yard = (YARD, account.config.room.first().unwrap().name.clone());
+        let invited = |rights: &[Right]| {
+            let of = (account.config.id.unwrap(), &account);
+            let change = Invitation::of(of, (yard.0, &yard.1), &"nina".parse().unwrap(), rights).change;
+            let Change::Within(_, AccountChange::All(changes)) = change else { panic!("one for all") };
+            changes.iter().any(|change| touches(change, Some(&account)))
+        };
+        assert!(!invited(&[Right::Publish, Right::Subscribe]));
+        assert!(invited(&[Right::Subscribe, Right::Admin]), "to administer is an owner's to give");
     }
 
     #[test]
