@@ -4,14 +4,17 @@
 //! into inputs, let the core handle them, drain it, perform. The core never waits for anybody: doors are bounded
 //! by their protocol, storage and verifiers by what the core lets in, links by their window.
 
-use crate::archive_news::ArchiveNews;
+use crate::{
+    archive_news::ArchiveNews,
+    giving::{Giving, Givings, Pull},
+};
 use riser_gate::{Caller, Directory, Policy, Verdict};
 use riser_instance::{
     Core, Input as InstanceInput, Output as InstanceOutput, Wanted,
     core::{Input, Output},
 };
 use riser_model::{
-    Audited, ConnectionId, Now, NumberMap, Read, Room, Route, RouteNumber, Selected, Seq, Time,
+    Audited, ConnectionId, Now, NumberMap, Read, Room, Selected, Seq,
     door::{Ask, Code, Push, Refusal, Tell},
     event::{Scope, SystemEvent},
 };
@@ -31,18 +34,15 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot, watch},
     task::AbortHandle,
 };
 
-/// What readers are given in one turn takes about so long at most. Whatever else comes meanwhile goes first: two hundred
-/// who read the past would keep a publication waiting at each of its steps.
-const GIVING_MAX: Duration = Duration::from_micros(500);
-/// A delivery of more takes long to word: few are worded at once. On the threads of those who do so whoever else is ready
-/// waits for its turn.
+/// What readers are given in one turn takes about so long at most, who is not behind and who is each. Whatever else comes
+/// meanwhile goes first: two hundred who read the past would keep a publication waiting at each of its steps.
+const GIVING_MAX: Duration = Duration::from_micros(100);
+/// A delivery of more takes long to word, and is of the past: few are worded at once.
 const LARGE_BYTES: usize = 8 * 1024;
-/// At least so many are, and one for each of the threads.
-const WORDING_MIN: usize = 2;
 /// Arrivals that one turn takes at most: enough to fill a batch, few enough that a deadline is met.
 const ARRIVALS_MAX: usize = 256;
 /// A farewell is pulled within this, or not at all.
@@ -172,22 +172,8 @@ pub struct Host<C: Core, L: Links<C>, W: Watch> {
     /// Up to here changes of what channels retain were handed out.
     seen: Seq,
     /// What readers asked for, and what was read for them, in the order in which it came.
-    giving: VecDeque<Giving>,
-    /// How many large deliveries may be worded at once.
-    turns: Arc<Semaphore>,
-    /// For the next one.
-    turn: Option<OwnedSemaphorePermit>,
+    givings: Givings,
     archive_news: ArchiveNews,
-}
-
-/// What somebody who reads is to be given.
-enum Giving {
-    /// It pulls.
-    Pull { connection: ConnectionId, bytes: u32, stands: bool },
-    /// What numbers mean in what was read next.
-    Routes(Vec<(RouteNumber, Route)>),
-    /// The log was read for it.
-    Read { ticket: u64, found: Selected },
 }
 
 /// A connection's door.
@@ -196,6 +182,8 @@ struct Door {
     address: IpAddr,
     /// What it has shown is being verified: whoever goes lets go of what that waits for.
     verifying: Option<AbortHandle>,
+    /// What it was given last was large, and there is more.
+    is_behind: bool,
 }
 
 impl Drop for Door {
@@ -233,9 +221,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             shutting_down: false,
             unsaved: VecDeque::new(),
             seen: Seq::ZERO,
-            giving: VecDeque::new(),
-            turns: Arc::new(Semaphore::new(WORDING_MIN)),
-            turn: None,
+            givings: Givings::new(1),
             archive_news: ArchiveNews::default(),
         };
         (host, HostHandle { orders: sender })
@@ -245,11 +231,10 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
     pub async fn run(mut self) -> C {
         let mut arrivals = Vec::with_capacity(ARRIVALS_MAX);
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
-        self.turns.add_permits(workers.saturating_sub(WORDING_MIN));
+        self.givings = Givings::new(workers);
         self.drain();
         while !(self.shutting_down && self.parts.core.is_drained()) {
-            let deadline = self.parts.core.poll_timeout();
-            let turn = self.wait(deadline, &mut arrivals).await;
+            let turn = self.wait(&mut arrivals).await;
             if matches!(turn, Turn::Arrived) && arrivals.len() < ARRIVALS_MAX {
                 // What came at the same moment is in other doors' hands: one turn of the runtime brings it into the
                 // same commit. Without, it waits for the next.
@@ -269,7 +254,10 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
         self.parts.core
     }
 
-    async fn wait(&mut self, deadline: Option<Time>, arrivals: &mut Vec<Arrival>) -> Turn<C> {
+    async fn wait(&mut self, arrivals: &mut Vec<Arrival>) -> Turn<C> {
+        let now = self.parts.clock.now().time;
+        let deadline = self.parts.core.poll_timeout().into_iter().chain(self.givings.deadline(now)).min();
+        let due = self.givings.due(now);
         let parts = &mut self.parts;
         tokio::select! {
             biased;
@@ -278,7 +266,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             Some(input) = parts.link_inputs.recv() => Turn::Link(input),
             Some(order) = self.orders.recv() => Turn::Ordered(order),
             1.. = parts.inbox.recv_many(arrivals, ARRIVALS_MAX) => Turn::Arrived,
-            turn = Arc::clone(&self.turns).acquire_owned(), if !self.giving.is_empty() => Turn::Giving(turn.ok()),
+            turn = due => Turn::Giving(turn),
             () = parts.clock.sleep_until(deadline) => Turn::Deadline,
         }
     }
@@ -311,7 +299,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 self.shutting_down = true;
                 self.parts.core.handle(Input::Shutdown, now);
             }
-            Turn::Giving(turn) => self.turn = turn,
+            Turn::Giving(turn) => self.givings.begin(turn),
             Turn::Deadline => {}
         }
     }
@@ -326,25 +314,32 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
 
     /// Gives readers what they wait for, for a while.
     fn give(&mut self) {
-        if self.giving.is_empty() {
-            return;
+        let mut now = self.parts.clock.now();
+        let began = now.time;
+        while now.time.since(began) < GIVING_MAX
+            && let Some(pull) = self.givings.next_live()
+        {
+            now = self.given(Giving::Pull(pull), now);
         }
-        let began = self.parts.clock.now();
-        let mut now = began;
-        while now.time.since(began.time) < GIVING_MAX {
-            self.turn = self.turn.take().or_else(|| Arc::clone(&self.turns).try_acquire_owned().ok());
-            let Some(giving) = self.giving.pop_front_if(|_| self.turn.is_some()) else { break };
-            match giving {
-                Giving::Pull { connection, bytes, stands } => {
-                    self.instance(InstanceInput::Ask { connection, ask: Ask::Pull { bytes, stands } }, now);
-                }
-                Giving::Routes(routes) => self.rooms(RoomsInput::ArchivedRoutes(routes), now),
-                Giving::Read { ticket, found } => self.rooms(RoomsInput::Read { ticket, found }, now),
+        let began = now.time;
+        while now.time.since(began) < GIVING_MAX
+            && let Some(giving) = self.givings.next_past(now.time)
+        {
+            now = self.given(giving, now);
+        }
+        self.givings.end(now.time);
+    }
+
+    fn given(&mut self, giving: Giving, now: Now) -> Now {
+        match giving {
+            Giving::Pull(Pull { connection, bytes, stands }) => {
+                self.instance(InstanceInput::Ask { connection, ask: Ask::Pull { bytes, stands } }, now);
             }
-            self.drain();
-            now = self.parts.clock.now();
+            Giving::Routes(routes) => self.rooms(RoomsInput::ArchivedRoutes(routes), now),
+            Giving::Read { ticket, found } => self.rooms(RoomsInput::Read { ticket, found }, now),
         }
-        self.turn = None;
+        self.drain();
+        self.parts.clock.now()
     }
 
     fn say_damaged(&mut self, files: u64, now: Now) {
@@ -360,12 +355,15 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
     fn stored(&mut self, answer: Answer, now: Now) {
         self.parts.watch.stored(&answer);
         match answer {
-            Answer::Persisted { ticket, .. } => self.rooms(RoomsInput::Persisted { ticket }, now),
+            Answer::Persisted { ticket, .. } => {
+                self.givings.committed(now.time);
+                self.rooms(RoomsInput::Persisted { ticket }, now);
+            }
             Answer::Failed { ticket, code, .. } => self.rooms(RoomsInput::Failed { ticket, code }, now),
             Answer::Read { ticket, found: Selected { chunk, .. } } if ticket & FOR_LINK != 0 => {
                 self.parts.core.handle(Input::ReadForLink { ticket: ticket & !FOR_LINK, chunk }, now);
             }
-            Answer::Read { ticket, found } => self.giving.push_back(Giving::Read { ticket, found }),
+            Answer::Read { ticket, found } => self.givings.read(Giving::Read { ticket, found }),
             Answer::Trimmed { oldest, oldest_at, gaps } => {
                 self.parts.core.handle(Input::Lost(gaps.clone()), now);
                 self.rooms(RoomsInput::Trimmed { oldest, oldest_at, gaps }, now);
@@ -379,7 +377,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 self.say_damaged(amiss, now);
             }
             Answer::ArchiveDamaged { volumes } => self.say_damaged(volumes, now),
-            Answer::Routes(routes) => self.giving.push_back(Giving::Routes(routes)),
+            Answer::Routes(routes) => self.givings.read(Giving::Routes(routes)),
             Answer::Pasts(pasts) => self.rooms(RoomsInput::Pasts(pasts), now),
             Answer::Recovered => {}
             Answer::Saved { changes } => {
@@ -392,7 +390,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
     fn arrived(&mut self, arrival: Arrival, now: Now) {
         match arrival {
             Arrival::Opened { connection, peer, tells } => {
-                let door = Door { tells, address: peer.address.ip(), verifying: None };
+                let door = Door { tells, address: peer.address.ip(), verifying: None, is_behind: false };
                 self.doors.insert(connection, door);
                 let policy = self.parts.policies.borrow().get(&peer.listener).cloned();
                 let policy = policy.expect("every listener of doors was given a policy at the start");
@@ -412,7 +410,8 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             }
             // It may come after what else its connection asks for: it says how much that takes, and nothing of what.
             Arrival::Asked(Asked { connection, ask: Ask::Pull { bytes, stands } }) => {
-                self.giving.push_back(Giving::Pull { connection, bytes, stands });
+                let is_behind = self.doors.get(&connection).is_some_and(|door| door.is_behind);
+                self.givings.pull(Pull { connection, bytes, stands }, is_behind);
             }
             Arrival::Asked(Asked { connection, ask }) => {
                 self.instance(InstanceInput::Ask { connection, ask }, now);
@@ -448,8 +447,12 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
     fn perform(&mut self, output: InstanceOutput) {
         match output {
             InstanceOutput::Tell { connection, tell } => {
-                let Some(door) = self.doors.get(&connection) else { return };
-                match self.turn.take_if(|_| is_large(&tell)) {
+                let Some(door) = self.doors.get_mut(&connection) else { return };
+                let is_large = is_large(&tell);
+                if let Tell::Deliver { more, .. } = tell {
+                    door.is_behind = is_large && more;
+                }
+                match is_large.then(|| self.givings.take_turn()).flatten() {
                     Some(turn) => door.tells.tell_in_turn(tell, turn),
                     None => door.tells.tell(tell),
                 }

@@ -9,6 +9,7 @@ mod archive_news;
 pub mod audit;
 mod below;
 pub mod doors;
+mod giving;
 pub mod host;
 pub mod key_sets;
 mod links;

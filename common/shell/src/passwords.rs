@@ -1,7 +1,10 @@
-//! Passwords: verified with argon2id on a few threads of their own, of low priority, hashed for configuration.
+//! Passwords: verified with argon2id on a few threads of their own, in time that nobody else wants, hashed for configuration.
 //!
 //! Verifying costs memory and time by design, so only a few run at once, a bounded number waits, of each address and of
-//! all, and the rest is sent away to come back. What matched is remembered in memory under a key that this process drew, so that a
+//! all, and the rest is sent away to come back. It is begun in the system's idle class, whose threads are put aside the
+//! moment another wakes: one that is merely nice keeps the processor for its slice, 3 ms, and whoever is inside waits for
+//! that at each step. A machine that is never at rest would not get through with any, so what has taken
+//! [`LEISURE`] is begun once more, at a low priority, and the first of the two to end says what it came to. What matched is remembered in memory under a key that this process drew, so that a
 //! thousand devices that reconnect at once are let in at once; whatever does not match always costs the full
 //! price.
 
@@ -19,12 +22,22 @@ use std::{
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
-use tokio::sync::{Semaphore, oneshot};
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::timeout,
+};
 
 /// How many may wait to be verified: on a slow machine, as many as it verifies before their gates give up.
 pub const WAITING_MAX: usize = 512;
-/// How much less of the processor than those who are inside: a tenth, where there is too little for both.
+/// What a verification has in the idle class: many times what it takes on a small machine that is at rest now and then.
+pub const LEISURE: Duration = Duration::from_secs(1);
+/// How much less of the processor than those who are inside after that: a tenth, where there is too little for both.
 const POLITENESS: i32 = 10;
 /// How many that matched are remembered; then it begins anew.
 pub const REMEMBERED_MAX: usize = 16_384;
@@ -32,6 +45,9 @@ pub const REMEMBERED_MAX: usize = 16_384;
 /// The verifier of a process.
 pub struct Passwords {
     verifiers: Arc<Semaphore>,
+    /// Of the idle class, those included that nobody waits for any more.
+    idle: Arc<Semaphore>,
+    leisure: Duration,
     waiting: Arc<Semaphore>,
     places: Places,
     matched: Arc<Matched>,
@@ -52,6 +68,8 @@ impl Passwords {
     fn with_waiting(verifiers: usize, waiting_max: usize) -> Self {
         Self {
             verifiers: Arc::new(Semaphore::new(verifiers.max(1))),
+            idle: Arc::new(Semaphore::new(verifiers.max(1))),
+            leisure: LEISURE,
             waiting: Arc::new(Semaphore::new(waiting_max)),
             places: Places::default(),
             matched: Arc::new(Matched { key: entropy::bytes(), names: Mutex::default() }),
@@ -59,7 +77,7 @@ impl Passwords {
     }
 
     /// Whether that password has that hash, for somebody from there. Dropped before it is done, it gives its place back as
-    /// soon as the thread that began is through.
+    /// soon as what began is through.
     pub async fn verify(&self, hash: PasswordHash, password: Secret, from: Option<IpAddr>) -> Verdict {
         let name = self.matched.name(&hash, &password);
         if self.matched.holds(&name) {
@@ -75,25 +93,82 @@ impl Passwords {
             return Verdict::Busy;
         };
         drop(waiting);
-        let matched = Arc::clone(&self.matched);
         let (says, said) = oneshot::channel();
-        let work = move || {
-            let _busy = (verifier, place);
-            // Those who are inside go first: guessing is to cost who guesses. Where it cannot be, it is no worse.
-            let _ = rustix::process::nice(POLITENESS);
-            // Someone who waited in front may have brought the same.
-            let matches = matched.holds(&name) || verify(hash.expose(), &password.0);
-            if matches {
-                matched.remember(name);
-            }
+        let work = Arc::new(Work { matched: Arc::clone(&self.matched), name, hash, password });
+        // What it left behind in the idle class, where nothing may come of it for long, takes the place of others there, and
+        // no place here.
+        let (idle, leisure) = (Arc::clone(&self.idle).try_acquire_owned().ok(), self.leisure);
+        tokio::spawn(async move {
+            let verdict = work.done(idle, leisure).await;
+            drop((verifier, place));
             // Whoever asked may have gone.
-            let _ = says.send(if matches { Verdict::Matches } else { Verdict::Differs });
+            let _ = says.send(verdict);
+        });
+        said.await.unwrap_or(Verdict::Busy)
+    }
+}
+
+/// One verification.
+struct Work {
+    matched: Arc<Matched>,
+    name: [u8; 32],
+    hash: PasswordHash,
+    password: Secret,
+}
+
+impl Work {
+    /// What it comes to: at leisure, if there is a place for that, or else at a low priority.
+    async fn done(self: Arc<Self>, idle: Option<OwnedSemaphorePermit>, leisure: Duration) -> Verdict {
+        let (says, mut said) = mpsc::unbounded_channel();
+        if let Some(place) = idle {
+            Arc::clone(&self).begin(Class::Idle(place), says.clone());
+            if let Ok(Some(verdict)) = timeout(leisure, said.recv()).await {
+                return verdict;
+            }
+        }
+        self.begin(Class::Nice, says);
+        said.recv().await.unwrap_or(Verdict::Busy)
+    }
+
+    fn begin(self: Arc<Self>, class: Class, says: mpsc::UnboundedSender<Verdict>) {
+        let work = move || {
+            class.enter();
+            // The other of the two may be through.
+            let _ = says.send(self.verdict());
+            drop(class);
         };
-        // A thread costs a thousandth of what it does here, and its priority goes with it.
+        // A thread costs a thousandth of what it does here, and its class goes with it.
         if let Err(error) = thread::Builder::new().name("verifier".into()).spawn(work) {
             tracing::warn!(%error, "a password waits in vain for a thread");
         }
-        said.await.unwrap_or(Verdict::Busy)
+    }
+
+    fn verdict(&self) -> Verdict {
+        // Someone who waited in front may have brought the same.
+        let matches = self.matched.holds(&self.name) || verify(self.hash.expose(), &self.password.0);
+        if matches {
+            self.matched.remember(self.name);
+        }
+        if matches { Verdict::Matches } else { Verdict::Differs }
+    }
+}
+
+/// What a thread has of the processor. Those who are inside go first: guessing is to cost who guesses.
+enum Class {
+    /// What nobody else wants.
+    Idle(#[expect(dead_code, reason = "given back when the thread is through")] OwnedSemaphorePermit),
+    /// A tenth.
+    Nice,
+}
+
+impl Class {
+    /// The thread that this is called on is of it from now on. Where it cannot be, nothing is worse than without.
+    fn enter(&self) {
+        if let Self::Idle(_) = self {
+            let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+            let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+        }
+        let _ = rustix::process::nice(POLITENESS);
     }
 }
 
@@ -202,6 +277,35 @@ mod tests {
             Verdict::Matches,
             "what matched does not wait"
         );
+    }
+
+    /// As on a machine that is never at rest: nothing comes of what is begun in the idle class, or not in time.
+    #[tokio::test]
+    async fn who_is_not_verified_at_leisure_is_verified_all_the_same() {
+        let mut passwords = Passwords::with_waiting(1, 8);
+        passwords.leisure = Duration::ZERO;
+        let hash = hash(b"right");
+        for said in ["wrong", "right", "wrong"] {
+            let verdict = passwords.verify(hash.clone(), secret(said), None).await;
+            assert_eq!(verdict, if said == "right" { Verdict::Matches } else { Verdict::Differs });
+            assert_eq!(passwords.verifiers.available_permits(), 1, "what was left behind has no place");
+        }
+        passwords.leisure = Duration::from_secs(3600);
+        let _left_behind = Arc::clone(&passwords.idle).acquire_owned().await.unwrap();
+        assert_eq!(passwords.verify(hash, secret("wrong"), None).await, Verdict::Differs);
+    }
+
+    #[test]
+    fn a_thread_of_the_idle_class_is_one() {
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let class = Class::Idle(place);
+        // The policy is the 41st field of proc_pid_stat(5), counted from 1, 5 is SCHED_IDLE; no name here has a space.
+        let policy = thread::spawn(move || {
+            class.enter();
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(38).unwrap().to_owned()
+        });
+        assert_eq!(policy.join().unwrap(), "5");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::setup;
 use riser_gate::{PasswordHash, Proof};
-use riser_model::door::Secret;
+use riser_model::{Time, door::Secret};
 use riser_net::{Entrance, Limits, core_inbox, entrance::Peer};
 use riser_shell::proofs::Finding;
 

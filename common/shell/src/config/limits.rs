@@ -42,7 +42,8 @@ pub struct LimitsConfig {
     pub tail: ByteSize,
     /// What channels may retain together, in memory and on disk.
     pub retained: ByteSize,
-    /// Passwords verified at the same time; each takes 19 MiB for a moment.
+    /// Passwords verified at the same time; each takes 19 MiB for a moment, twice that on a machine that is never
+    /// at rest.
     pub password_verifiers: usize,
 }
 

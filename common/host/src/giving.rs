@@ -1,0 +1,247 @@
+//! Who is given what it reads, and when: what is live goes before what is past.
+//!
+//! A reader pulls, and what it pulls is of the past as long as the delivery before it was large and did not bring all there
+//! was. Whoever is not behind has its turn first: its pull comes once in many deliveries, and costs little. Two hundred who
+//! read the past would else keep it waiting until each of them has had a part. What is past has its turn in each turn of the
+//! core's task all the same, so nobody's reading stands still.
+//!
+//! Wording a large part takes a thread for as long as a slice of the processor, and what is live would wait for that at each of its
+//! steps. So all threads but one word at the same time, and where several read the past while something is committed,
+//! they rest after [`BUSY`] for [`REST`]. One who reads alone never rests, nor do many while nothing else happens.
+
+use riser_model::{ConnectionId, Route, RouteNumber, Selected, Time};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long readers of the past have at a time while something is live and several of them wait.
+const BUSY: Duration = Duration::from_micros(250);
+/// How long they leave the processor to others then. A timer of the runtime has no finer grain.
+const REST: Duration = Duration::from_millis(1);
+/// Something is live for so long after a commit.
+const LIVE: Duration = Duration::from_millis(100);
+
+/// What a connection asks for when it pulls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Pull {
+    pub(crate) connection: ConnectionId,
+    pub(crate) bytes: u32,
+    pub(crate) stands: bool,
+}
+
+/// What somebody who reads is to be given.
+#[derive(Debug)]
+pub(crate) enum Giving {
+    /// It pulls.
+    Pull(Pull),
+    /// What numbers mean in what was read next.
+    Routes(Vec<(RouteNumber, Route)>),
+    /// The log was read for it.
+    Read { ticket: u64, found: Selected },
+}
+
+/// Who waits. See the module.
+#[derive(Debug)]
+pub(crate) struct Givings {
+    live: VecDeque<Pull>,
+    past: VecDeque<Giving>,
+    /// How many large deliveries may be worded at once.
+    turns: Arc<Semaphore>,
+    /// For the next one.
+    turn: Option<OwnedSemaphorePermit>,
+    committed: Option<Time>,
+    /// Since when the past has been given without a rest while others waited.
+    since: Option<Time>,
+    rests_until: Time,
+}
+
+impl Givings {
+    /// On a runtime of so many threads.
+    pub(crate) fn new(threads: usize) -> Self {
+        Self {
+            live: VecDeque::new(),
+            past: VecDeque::new(),
+            turns: Arc::new(Semaphore::new(threads.saturating_sub(1).max(1))),
+            turn: None,
+            committed: None,
+            since: None,
+            rests_until: Time::default(),
+        }
+    }
+
+    /// Somebody pulls, who is behind or not.
+    pub(crate) fn pull(&mut self, pull: Pull, is_behind: bool) {
+        if is_behind {
+            self.past.push_back(Giving::Pull(pull));
+        } else {
+            self.live.push_back(pull);
+        }
+    }
+
+    /// Something was read.
+    pub(crate) fn read(&mut self, giving: Giving) {
+        self.past.push_back(giving);
+    }
+
+    /// Something was committed.
+    pub(crate) fn committed(&mut self, now: Time) {
+        self.committed = Some(now);
+    }
+
+    /// Who pulls next of those who are not behind.
+    pub(crate) fn next_live(&mut self) -> Option<Pull> {
+        self.live.pop_front()
+    }
+
+    /// What comes next of the past, if it may come by now.
+    pub(crate) fn next_past(&mut self, now: Time) -> Option<Giving> {
+        if self.past.is_empty() || now < self.rests_until {
+            return None;
+        }
+        self.turn = self.turn.take().or_else(|| Arc::clone(&self.turns).try_acquire_owned().ok());
+        self.turn.as_ref()?;
+        self.since.get_or_insert(now);
+        self.past.pop_front()
+    }
+
+    /// The permit that goes with what is large.
+    pub(crate) fn take_turn(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.turn.take()
+    }
+
+    /// What was given in this turn is all. Whoever is left waits for the next, or rests.
+    pub(crate) fn end(&mut self, now: Time) {
+        self.turn = None;
+        if self.past.is_empty() {
+            self.since = None;
+        }
+        let is_live = self.committed.is_some_and(|at| now.since(at) < LIVE);
+        if is_live && self.since.is_some_and(|since| now.since(since) >= BUSY) {
+            self.since = None;
+            self.rests_until = now.plus(REST);
+        }
+    }
+
+    /// When those who rest go on, if somebody does.
+    pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
+        (!self.past.is_empty() && now < self.rests_until).then_some(self.rests_until)
+    }
+
+    /// Until something may be given: at once, or when a permit is free, which is kept for it. Does not end while nobody
+    /// waits, or all rest. Dropped and begun anew it loses nothing.
+    pub(crate) fn due(&self, now: Time) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
+        let (is_live, is_past) = (!self.live.is_empty(), !self.past.is_empty() && now >= self.rests_until);
+        let turns = Arc::clone(&self.turns);
+        async move {
+            match (is_live, is_past) {
+                (true, _) => None,
+                (false, true) => turns.acquire_owned().await.ok(),
+                (false, false) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// That permit.
+    pub(crate) fn begin(&mut self, turn: Option<OwnedSemaphorePermit>) {
+        self.turn = turn.or(self.turn.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Time = Time(1_000_000_000);
+
+    fn pull(n: u64) -> Pull {
+        Pull { connection: ConnectionId(n), bytes: 1000, stands: false }
+    }
+
+    fn past(givings: &mut Givings, now: Time) -> Option<u64> {
+        givings.next_past(now).map(|giving| match giving {
+            Giving::Pull(pull) => pull.connection.0,
+            Giving::Routes(_) | Giving::Read { .. } => panic!("nothing was read"),
+        })
+    }
+
+    fn after(time: Time, micros: u64) -> Time {
+        time.plus(Duration::from_micros(micros))
+    }
+
+    #[test]
+    fn who_is_not_behind_goes_before_those_who_read_the_past_and_does_not_keep_them_from_it() {
+        let mut givings = Givings::new(2);
+        (0..3).for_each(|n| givings.pull(pull(n), true));
+        givings.pull(pull(3), false);
+        assert_eq!(givings.next_live(), Some(pull(3)));
+        givings.pull(pull(4), false);
+        assert_eq!(past(&mut givings, START), Some(0), "in the same turn, whoever else has come");
+        assert_eq!(past(&mut givings, START), Some(1), "as long as nothing large was given");
+    }
+
+    #[test]
+    fn all_threads_but_one_word_what_is_large() {
+        for (threads, at_once) in [(1, 1), (2, 1), (4, 3)] {
+            let mut givings = Givings::new(threads);
+            (0..8).for_each(|n| givings.pull(pull(n), true));
+            let mut words = Vec::new();
+            while past(&mut givings, START).is_some() {
+                words.extend(givings.take_turn());
+            }
+            assert_eq!(words.len(), at_once, "of {threads} threads");
+            words.pop();
+            givings.end(START);
+            assert!(past(&mut givings, START).is_some(), "one is through");
+        }
+    }
+
+    #[test]
+    fn those_who_read_the_past_rest_while_something_is_live_and_others_wait() {
+        let mut givings = Givings::new(2);
+        (0..3).for_each(|n| givings.pull(pull(n), true));
+        givings.committed(START);
+        assert_eq!(past(&mut givings, START), Some(0));
+        givings.end(START);
+        assert_eq!(past(&mut givings, after(START, 250)), Some(1), "not yet");
+        givings.end(after(START, 250));
+        assert_eq!(past(&mut givings, after(START, 300)), None);
+        let goes_on = after(START, 1250);
+        assert_eq!(givings.deadline(after(START, 300)), Some(goes_on));
+        assert_eq!(givings.deadline(goes_on), None);
+        assert_eq!(past(&mut givings, goes_on), Some(2));
+        givings.end(after(goes_on, 500));
+        assert_eq!(givings.deadline(after(goes_on, 500)), None, "nobody waits");
+        givings.pull(pull(3), true);
+        assert_eq!(past(&mut givings, after(goes_on, 501)), Some(3), "who reads alone does not rest");
+    }
+
+    #[test]
+    fn nobody_rests_while_nothing_is_committed() {
+        let mut givings = Givings::new(2);
+        (0..9).for_each(|n| givings.pull(pull(n), true));
+        givings.committed(START);
+        for n in 0..8 {
+            let now = after(START, 100_000 + n * 1000);
+            assert_eq!(past(&mut givings, now), Some(n));
+            givings.end(now);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_due_waits_for_a_permit_and_a_live_reader_for_none() {
+        let mut givings = Givings::new(2);
+        givings.pull(pull(0), true);
+        assert!(past(&mut givings, START).is_some());
+        let worded = givings.take_turn();
+        givings.pull(pull(1), true);
+        let soon = Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, givings.due(START)).await.is_err(), "one is worded");
+        givings.pull(pull(2), false);
+        assert!(givings.due(START).await.is_none());
+        assert_eq!(givings.next_live(), Some(pull(2)));
+        drop(worded);
+        let turn = givings.due(START).await;
+        assert!(turn.is_some());
+        givings.begin(turn);
+        assert_eq!(past(&mut givings, START), Some(1));
+    }
+}
