@@ -1,9 +1,12 @@
 //! Sensors that others wrote publish at the edge; dashboards that others wrote read at the hub and at the edge.
 
+use std::collections::BTreeSet;
+use std::process::Command;
+
 use serde_json::json;
 
 use crate::needs::{Need, needs};
-use crate::program::{EVENTUALLY, SOON, output};
+use crate::program::{EVENTUALLY, Program, SOON, free_port, output, wait};
 use crate::site::{ACCOUNT, OWNER, PASSWORD, READER, SENSOR, Site};
 
 /// Publications per client: enough for several batches, few enough for seconds.
@@ -39,7 +42,7 @@ fn sensors_of_every_client_reach_a_hub_subscriber() {
     assert!(!site.history.ledger().has_mark("board torn"));
     drop(board);
 
-    let equation = crate::program::wait(SOON, || site.edge.equation().filter(|[a, s, _, _]| a == s));
+    let equation = wait(SOON, || site.edge.equation().filter(|[a, s, _, _]| a == s));
     let [accepted, synced, queued, gapped] = equation.expect("the uplink confirms everything");
     assert!(accepted >= 4.0 * 300.0 + 3.0, "accepted {accepted}");
     assert!(accepted == synced + queued + gapped, "{accepted} = {synced} + {queued} + {gapped}");
@@ -112,7 +115,7 @@ fn mosquitto_sub_reads_what_mosquitto_pub_wrote() {
     subscriber.args(["-oL", "mosquitto_sub"]);
     subscriber.args(mosquitto_login(site.hub.mqtt, READER));
     subscriber.args(["-V", "mqttv5", "-q", "1", "-v", "-d", "-t", "hall/#"]);
-    let mut subscriber = crate::program::Program::start("mosquitto_sub", subscriber, site.folder.path());
+    let mut subscriber = Program::start("mosquitto_sub", subscriber, site.folder.path());
     subscriber.wait_printed("received SUBACK", SOON);
     mosquitto_pub(&site, "2", "hello from the cellar");
     subscriber.wait_printed(&format!("hall/{SENSOR}/mosquitto hello from the cellar"), SOON);
@@ -157,6 +160,56 @@ fn unlinked_room_stays_on_site() {
     site.history.wait_mark("hall got goes", SOON);
     site.history.wait_mark("local got stays", SOON);
     assert!(!site.history.ledger().has_mark("cellar got stays"));
+}
+
+#[test]
+fn the_topics_of_sys_are_mosquittos_own_but_for_what_is_no_accounts() {
+    needs!(Need::Program("mosquitto"), Need::Program("mosquitto_sub"), Need::Program("curl"));
+    // A process has a heap, and no account; an entry lies in one log once, whoever it waits for. The last two are of
+    // mosquitto 2.1, of queues for each client.
+    const LEFT_OUT: [&str; 7] = [
+        "heap/current",
+        "heap/maximum",
+        "messages/stored",
+        "store/messages/count",
+        "store/messages/bytes",
+        "packet/out/count",
+        "packet/out/bytes",
+    ];
+    let mut site = Site::laid_out(crate::site::Plan::default());
+    site.hub.start();
+    let port = free_port();
+    let config = site.folder.path().join("mosquitto.conf");
+    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\n");
+    std::fs::write(&config, text).expect("the folder can be written");
+    let mut broker = Command::new(crate::needs::find("mosquitto").expect("the test needs it"));
+    broker.arg("-c").arg(&config);
+    let _broker = Program::start("mosquitto", broker, site.folder.path());
+
+    let theirs = system_topics(&mosquitto_login(port, OWNER));
+    let ours = system_topics(&mosquitto_login(site.hub.mqtt, OWNER));
+    assert!(theirs.contains("load/connections/15min"), "{theirs:?}");
+    let missing: Vec<_> = theirs.difference(&ours).filter(|topic| !LEFT_OUT.contains(&&***topic)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let more: Vec<_> = ours.difference(&theirs).collect();
+    assert!(more.is_empty(), "mosquitto has no such: {more:?}");
+}
+
+/// What a broker tells of itself under `$SYS/broker`, by its topics, when two looks find the same.
+fn system_topics(login: &[String]) -> BTreeSet<String> {
+    let mut before = BTreeSet::new();
+    let same = wait(EVENTUALLY, || {
+        let mut look = Command::new("mosquitto_sub");
+        look.args(login).args(["-t", "$SYS/#", "-F", "%t", "-W", "2"]);
+        let printed = look.output().expect("mosquitto_sub runs").stdout;
+        let printed = String::from_utf8(printed).expect("topics are text");
+        let topics = printed.lines().filter_map(|line| line.strip_prefix("$SYS/broker/"));
+        let topics: BTreeSet<String> = topics.map(str::to_owned).collect();
+        let same = !topics.is_empty() && topics == before;
+        before.clone_from(&topics);
+        same.then_some(topics)
+    });
+    same.unwrap_or_else(|| panic!("no two looks found the same: {before:?}"))
 }
 
 /// Publishes at the edge as the sensor, on `sensors/mosquitto`.
