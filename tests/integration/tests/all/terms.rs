@@ -5,6 +5,8 @@ use std::time::Instant;
 use crate::mqtt_wire::{Mqtt, Version, text};
 use crate::program::EVENTUALLY;
 use crate::site::{ACCOUNT, OWNER, PASSWORD, Plan, Site};
+use crate::terminal::Terminal;
+use serde_json::json;
 
 /// A hub whose MQTT listener has these terms.
 fn hub(terms: &str, limits: &str) -> Site {
@@ -100,6 +102,33 @@ fn subscription_beyond_the_limit_is_refused_in_words_and_so_is_what_was_never_su
     let unsuback = client.awaits(0xb0).expect("UNSUBACK");
     assert_eq!(unsuback.last(), Some(&0x11));
     assert!(String::from_utf8_lossy(&unsuback).contains("nothing was subscribed"), "{unsuback:x?}");
+}
+
+#[tokio::test]
+async fn subscription_beyond_the_limit_is_refused_with_the_bound_in_mqtt_3_and_over_a_websocket() {
+    let site = hub("", "\n[limits]\nsubscriptions = 2\n");
+    let mut old = client(&site, Version::Four, "old", false);
+    let mut body = vec![0, 9];
+    for filter in ["hall/a", "hall/b", "hall/c", "hall/a"] {
+        text(&mut body, filter);
+        body.push(1);
+    }
+    old.send(0x82, &body);
+    let suback = old.awaits(0x90).expect("SUBACK");
+    assert_eq!(suback, [0, 9, 1, 1, 0x80, 1], "whoever has a filter may say it again");
+
+    let credential = json!({ "user": OWNER, "password": PASSWORD });
+    let mut program = Terminal::program(&site, &format!("/{ACCOUNT}/hall"), credential).await.unwrap();
+    for sub in 1..=3 {
+        let asked = json!({ "op": "subscribe", "id": sub + 1, "sub": sub, "channels": "a" });
+        let answer = program.asks(asked).await;
+        if sub < 3 {
+            assert!(answer["ok"].is_object(), "{answer}");
+        } else {
+            assert_eq!(answer["error"]["code"], "too_many", "{answer}");
+            assert!(answer.to_string().contains("at most 2 subscriptions on one connection"), "{answer}");
+        }
+    }
 }
 
 #[test]
