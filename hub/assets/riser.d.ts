@@ -254,16 +254,30 @@ export interface Statistics extends Rates {
   last: number | null;
   subscribers: number;
   connections: number;
+  /** The newest of what was asked for and may be read, and its value where that is in memory. Absent at an older hub. */
+  newest?: { channel: string; value?: Payload } | null;
   channel_count: number;
   /** The sums leave out what was not asked for or may not be read; then there is no `other`. */
   partial: boolean;
+  /** Subscribers and connections of these channels are at least so many: more were not looked at. */
+  at_least?: boolean;
   /** Publications addressed to a client that was not there, in a room that keeps nothing for it. */
   void: number;
   /** What is in none of these rows: that of other pages, and the last minute of channels of which no rates are kept. */
   other: Rates | null;
   /** After which channel the next page begins; null where there is none. */
   next: string | null;
-  channels: (Rates & { channel: string; last: number | null; subscribers: number; value?: Payload })[];
+  channels: ChannelStatistics[];
+}
+
+export interface ChannelStatistics extends Rates {
+  channel: string;
+  last: number | null;
+  /** Subscriptions of this channel alone, and by filters that meet it. */
+  subscribers: number;
+  /** Whose these are; absent at an older hub. */
+  connections?: number;
+  value?: Payload;
 }
 
 export interface Payload {

@@ -238,6 +238,8 @@ pub struct RoomTraffic {
     pub subscribers: u32,
     /// Connections in it.
     pub connections: u32,
+    /// The newest of what was asked for and may be read.
+    pub newest: Option<Newest>,
     /// Channels that were ever published in.
     pub channels: u32,
     /// One row for each channel that was asked for, may be read and has a newest value or had a publication since the
@@ -250,6 +252,8 @@ pub struct RoomTraffic {
     pub other: Option<Rates>,
     /// The sums leave out what may not be read, or was not asked for.
     pub partial: bool,
+    /// More read these rows' channels than were looked at: their subscribers and connections are at least so many.
+    pub at_least: bool,
     /// Publications addressed to a client that had neither a connection nor a session, in a room without history: nobody
     /// will ever read them. For who looks after the room; 0 for everybody else.
     pub void: u64,
@@ -266,8 +270,19 @@ pub struct ChannelTraffic {
     pub last: Option<Wall>,
     /// The body of its newest publication, where that is in memory.
     pub value: Option<Bytes>,
-    /// Subscriptions of this channel alone.
+    /// Subscriptions that read it: of this channel alone, and by filters that meet it.
     pub subscribers: u32,
+    /// Connections that these are of.
+    pub connections: u32,
+}
+
+/// The newest of a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Newest {
+    /// Its channel.
+    pub channel: ChannelName,
+    /// Its body, where that is in memory.
+    pub value: Option<Bytes>,
 }
 
 /// What is to happen with what lies in quarantine.

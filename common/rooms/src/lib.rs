@@ -32,6 +32,7 @@ mod pull;
 mod push;
 mod quota;
 mod rates;
+mod readership;
 mod replay;
 pub mod retained;
 mod rounds;

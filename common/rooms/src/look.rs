@@ -6,6 +6,7 @@
 use crate::{
     bus::Bus,
     graph::{Channel, ChannelSlot, Room, RoomSlot, Value},
+    readership::{LOOKS_MAX, Readers},
     statistics::Traffic,
     topics,
 };
@@ -14,7 +15,7 @@ use riser_model::{
     AccountName, Filter, History, Principal, Right, RoomId, RoomKind, RoomName, Seq, Time,
     door::{Code, Refusal},
     event::{Scope, SystemEvent, Told},
-    look::{ChannelTraffic, Present, ROWS_MAX, Rates, RoomTraffic, RowsWanted},
+    look::{ChannelTraffic, Newest, Present, ROWS_MAX, Rates, RoomTraffic, RowsWanted},
 };
 use riser_wire::membership;
 
@@ -96,8 +97,10 @@ impl Bus {
                 && topics::readable(&self.graph, principal, channel.room, &channel.name)
         };
         let mut rest = self.graph.by_name(slot, after.as_ref()).filter(shown);
-        let rows: Vec<ChannelTraffic> =
-            rest.by_ref().take((*most).min(ROWS_MAX) as usize).map(|one| self.row(one, room, now)).collect();
+        let page: Vec<&Channel> = rest.by_ref().take((*most).min(ROWS_MAX) as usize).collect();
+        let (readers, whole) = self.readers(slot, &page, LOOKS_MAX);
+        let row = |(one, readers): (&&Channel, Readers)| self.row(one, room, readers, now);
+        let rows: Vec<ChannelTraffic> = page.iter().zip(readers).map(row).collect();
         let next = rest.next().and(rows.last()).map(|row| row.channel.clone());
         // What is addressed to others is not shown, if there is any.
         let is_kept_back = |slot: &ChannelSlot| {
@@ -117,10 +120,25 @@ impl Bus {
             let other = less(whole, sum(rows.iter().map(|row| row.rates)));
             (whole, Some(other), room.traffic.last, self.published(room))
         };
-        let (subscribers, connections) = (room.subscribers, room.members);
+        let newest = room.recent.values().rev().map(|slot| self.graph.channel(*slot)).find(shown);
+        let newest = newest.map(|one| Newest { channel: one.name.clone(), value: self.value(one, room) });
+        let (subscribers, connections, at_least) = (room.subscribers, room.members, !whole);
         // These are addressed: who does not read addresses learns nothing of them.
         let void = if principal.grants.whole(Right::Admin, room.id) { room.void } else { 0 };
-        Ok(RoomTraffic { rates, last, subscribers, connections, channels, rows, next, other, partial, void })
+        Ok(RoomTraffic {
+            rates,
+            last,
+            subscribers,
+            connections,
+            newest,
+            channels,
+            rows,
+            next,
+            other,
+            partial,
+            at_least,
+            void,
+        })
     }
 
     /// Channels that were ever published in: that of those who come and go is not one.
@@ -132,13 +150,15 @@ impl Bus {
         count(room.channels.iter().filter(is_one).count())
     }
 
-    fn row(&self, channel: &Channel, room: &Room, now: Time) -> ChannelTraffic {
+    fn row(&self, channel: &Channel, room: &Room, readers: Readers, now: Time) -> ChannelTraffic {
+        let Readers { subscribers, connections, .. } = readers;
         ChannelTraffic {
             channel: channel.name.clone(),
             rates: lately(channel, now),
             last: channel.traffic.last,
             value: self.value(channel, room),
-            subscribers: channel.subscribers,
+            subscribers,
+            connections,
         }
     }
 

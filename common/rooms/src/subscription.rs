@@ -136,6 +136,10 @@ impl Scope {
     }
 }
 
+/// What was found of a channel: it is wanted and allowed, or not.
+const YES: u8 = 1;
+const NO: u8 = 2;
+
 /// Channels of one room.
 #[derive(Debug)]
 pub(crate) struct RoomScope {
@@ -159,12 +163,9 @@ impl RoomScope {
 
     /// Whether a channel of this room is wanted and allowed; looked up once per channel.
     pub(crate) fn meets(&mut self, graph: &Graph, principal: &Principal, channel: &Channel) -> bool {
-        const YES: u8 = 1;
-        const NO: u8 = 2;
         let Some(place) = channel.place.map(|place| place as usize) else {
             // Only the archive has anything of it.
-            let name = &channel.name;
-            return self.filter.matches(name) && topics::readable(graph, principal, channel.room, name);
+            return self.allows(graph, principal, channel);
         };
         if self.verdicts.len() <= place {
             self.verdicts.resize(graph.room(channel.room).channels.len().max(place + 1), 0);
@@ -176,6 +177,20 @@ impl RoomScope {
             *verdict = if may { YES } else { NO };
         }
         *verdict == YES
+    }
+
+    /// The same for who only looks: nothing is noted.
+    pub(crate) fn would_meet(&self, graph: &Graph, principal: &Principal, channel: &Channel) -> bool {
+        let noted = channel.place.and_then(|place| self.verdicts.get(place as usize));
+        match noted {
+            Some(&YES) => true,
+            Some(&NO) => false,
+            _ => self.allows(graph, principal, channel),
+        }
+    }
+
+    fn allows(&self, graph: &Graph, principal: &Principal, channel: &Channel) -> bool {
+        self.filter.matches(&channel.name) && topics::readable(graph, principal, channel.room, &channel.name)
     }
 }
 

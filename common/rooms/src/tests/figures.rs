@@ -4,11 +4,11 @@ use super::{
     script::*,
     technical::{of_room, settle},
 };
-use crate::Config;
+use crate::{Config, readership::LOOKS_MAX};
 use riser_model::{
     Epoch, Right, SubscriptionId, Wall,
     door::{Ask, Flow, From},
-    look::{ChannelTraffic, Rates, RowsWanted},
+    look::{ChannelTraffic, ROWS_MAX, Rates, RoomTraffic, RowsWanted},
     principal::Rule,
 };
 use std::time::Duration;
@@ -204,4 +204,81 @@ fn who_may_not_read_all_of_a_room_hears_no_figures_of_it_and_nobody_those_of_add
     assert!(last.contains("\"messages\":3,\"per_min\":3"), "{last}");
     assert!(last.contains(&format!("\"bytes\":{},", seen.open.bytes)), "{last}");
     assert_eq!((seen.channels, seen.open_channels), (2, 1));
+}
+
+#[test]
+fn a_channel_is_read_by_who_named_it_and_by_whose_filter_meets_it_and_may() {
+    let mut world = World::new(Config::default());
+    world.open(1);
+    let all = || rule(None, "#", Right::Subscribe, false);
+    let not_x = vec![all(), rule(None, "x", Right::Subscribe, true)];
+    world.open_as(2, vec![all()]);
+    world.open_as(3, not_x.clone());
+    world.publish(1, &[("a/x", "1"), ("a/y", "22"), ("b/x", "3")]);
+    for (connection, id, want) in [
+        (1, 1, in_room("a", "x")),
+        (1, 2, in_room("a", "#")),
+        (2, 1, in_room("a", "+")),
+        (2, 2, in_room("b", "x")),
+        (2, 3, topic("+/y")),
+        (3, 1, in_room("a", "#")),
+    ] {
+        world.subscribe(connection, id, want, From::Live, Flow::Credit);
+    }
+    let see = |world: &World, rules: Vec<Rule>, filter: &str| {
+        world.bus.traffic(&principal(1, rules), &rows(filter, None, 100), world.now.time).unwrap()
+    };
+    let readers = |seen: &RoomTraffic| -> Vec<_> {
+        seen.rows.iter().map(|row| (row.channel.to_string(), row.subscribers, row.connections)).collect()
+    };
+    let row = |name: &str, subscribers, connections| (name.to_owned(), subscribers, connections);
+    let seen = see(&world, vec![all()], "#");
+    assert_eq!(readers(&seen), [row("x", 3, 2), row("y", 4, 3)]);
+    assert!(!seen.at_least);
+    assert_eq!(readers(&see(&world, vec![all()], "y")), [row("y", 4, 3)], "whatever else is asked for");
+    // The room has its newest as its channels have theirs, for each as far as it may read.
+    let newest = |seen: RoomTraffic| {
+        let newest = seen.newest.unwrap();
+        (newest.channel.to_string(), payload(&newest.value.unwrap()))
+    };
+    assert_eq!(newest(seen), ("y".to_owned(), "22".to_owned()));
+    world.publish(1, &[("a/x", "4")]);
+    assert_eq!(newest(see(&world, vec![all()], "#")), ("x".to_owned(), "4".to_owned()));
+    assert_eq!(newest(see(&world, not_x, "#")), ("y".to_owned(), "22".to_owned()));
+    assert_eq!(newest(see(&world, vec![all()], "y")), ("y".to_owned(), "22".to_owned()));
+    world.ask(1, Ask::Unsubscribe { subscription: SubscriptionId(2) });
+    world.ask(2, Ask::Leave { cause: String::new(), expiry_s: None });
+    assert_eq!(readers(&see(&world, vec![all()], "#")), [row("x", 1, 1), row("y", 1, 1)]);
+}
+
+#[test]
+fn more_readers_than_are_looked_at_make_a_lower_bound_that_says_so() {
+    let mut world = World::new(Config::default());
+    world.open(1);
+    for n in 0..ROWS_MAX {
+        world.publish(1, &[(&format!("a/c{n}"), "1")]);
+    }
+    let most = LOOKS_MAX as u32 / ROWS_MAX;
+    for n in 0..=most {
+        let connection = 2 + u64::from(n);
+        world.open(connection);
+        world.subscribe(connection, 1, in_room("a", "#"), From::Live, Flow::Credit);
+    }
+    for connection in 1000..1004 {
+        world.open(connection);
+        for id in 1..=most * 3 / 4 {
+            world.subscribe(connection, id, in_room("a", "c7"), From::Live, Flow::Credit);
+        }
+    }
+    let all = principal(1, vec![rule(None, "#", Right::Subscribe, false)]);
+    let see = |filter: &str| {
+        let seen = world.bus.traffic(&all, &rows(filter, None, ROWS_MAX), world.now.time).unwrap();
+        let of = |name: &str| {
+            let row = seen.rows.iter().find(|row| row.channel.as_str() == name).unwrap();
+            (row.subscribers, row.connections)
+        };
+        (seen.at_least, of("c7"), (filter == "#").then(|| of("c1")))
+    };
+    assert_eq!(see("#"), (true, (3 * most, most), Some((most, most))));
+    assert_eq!(see("c7"), (false, (4 * most + 1, most + 5), None), "of one channel it is all of them");
 }

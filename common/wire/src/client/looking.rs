@@ -49,8 +49,8 @@ use riser_model::{
     ChannelName, Filter, Position, RoomKind, RoomName,
     door::{Code, Refusal},
     look::{
-        Care, ChannelTraffic, Detained, Device, Past, PastEntry, Present, Quarantine, ROWS_MAX, Rates,
-        RoomTraffic, Seen, Waiting,
+        Care, ChannelTraffic, Detained, Device, Newest, Past, PastEntry, Present, Quarantine, ROWS_MAX,
+        Rates, RoomTraffic, Seen, Waiting,
     },
 };
 use serde::Serialize;
@@ -298,8 +298,10 @@ fn statistics(room: &RoomName, traffic: &RoomTraffic) -> Value {
         ("last", json!(traffic.last)),
         ("subscribers", json!(traffic.subscribers)),
         ("connections", json!(traffic.connections)),
+        ("newest", json!(traffic.newest.as_ref().map(newest))),
         ("channel_count", json!(traffic.channels)),
         ("partial", json!(traffic.partial)),
+        ("at_least", json!(traffic.at_least)),
         ("void", json!(traffic.void)),
         ("other", json!(traffic.other.as_ref().map(rates))),
         ("channels", json!(channels)),
@@ -315,12 +317,22 @@ fn row(row: &ChannelTraffic) -> Value {
     shown.insert("channel".into(), json!(row.channel));
     shown.insert("last".into(), json!(row.last));
     shown.insert("subscribers".into(), json!(row.subscribers));
-    let value =
-        row.value.as_ref().map(|body| payload(body, VALUE_BYTES_MAX)).filter(|value| !value.is_empty());
+    shown.insert("connections".into(), json!(row.connections));
+    show_value(&mut shown, row.value.as_ref());
+    Value::Object(shown)
+}
+
+fn newest(newest: &Newest) -> Value {
+    let mut shown = Map::from_iter([("channel".to_owned(), json!(newest.channel))]);
+    show_value(&mut shown, newest.value.as_ref());
+    Value::Object(shown)
+}
+
+fn show_value(shown: &mut Map<String, Value>, body: Option<&Bytes>) {
+    let value = body.map(|body| payload(body, VALUE_BYTES_MAX)).filter(|value| !value.is_empty());
     if let Some(value) = value {
         shown.insert("value".into(), Value::Object(value));
     }
-    Value::Object(shown)
 }
 
 fn detained(one: &Detained) -> Map<String, Value> {
@@ -481,22 +493,31 @@ mod tests {
         let value = Some(Bytes::from(frame).slice(FRAME_HEADER_BYTES..));
         let rates = Rates { messages: 4, bytes: 40, second: (1, 10), minute: (2, 20) };
         let channel = "a".parse().unwrap();
-        let row = ChannelTraffic { channel, rates, last: Some(Wall(7)), value, subscribers: 2 };
+        let row = ChannelTraffic {
+            channel,
+            rates,
+            last: Some(Wall(7)),
+            value: value.clone(),
+            subscribers: 2,
+            connections: 1,
+        };
         let traffic = RoomTraffic {
             rates,
             last: Some(Wall(7)),
             subscribers: 3,
             connections: 4,
+            newest: Some(Newest { channel: "a".parse().unwrap(), value }),
             channels: 1,
             rows: vec![row],
             next: Some("b".parse().unwrap()),
             other: Some(Rates::default()),
             partial: false,
+            at_least: true,
             void: 2,
         };
         assert_eq!(
             seen(&"hall".parse().unwrap(), &Seen::Statistics(Box::new(traffic))).to_string(),
-            r#"{"bytes":40,"channel_count":1,"channels":[{"bytes":40,"channel":"a","last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"subscribers":2,"value":{"data":[1],"type":"application/json"}}],"connections":4,"last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"next":"b","other":{"bytes":0,"last_min":{"bytes":0,"messages":0},"last_s":{"bytes":0,"messages":0},"messages":0},"partial":false,"room":"hall","subscribers":3,"void":2}"#
+            r#"{"at_least":true,"bytes":40,"channel_count":1,"channels":[{"bytes":40,"channel":"a","connections":1,"last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"subscribers":2,"value":{"data":[1],"type":"application/json"}}],"connections":4,"last":7,"last_min":{"bytes":20,"messages":2},"last_s":{"bytes":10,"messages":1},"messages":4,"newest":{"channel":"a","value":{"data":[1],"type":"application/json"}},"next":"b","other":{"bytes":0,"last_min":{"bytes":0,"messages":0},"last_s":{"bytes":0,"messages":0},"messages":0},"partial":false,"room":"hall","subscribers":3,"void":2}"#
         );
     }
 }
