@@ -141,25 +141,27 @@ fn positions_of_forks_are_partial_and_those_of_other_logs_refused() {
     assert_eq!(resume(other), Err(Code::UnknownPosition));
 }
 
+/// Publishes at each of these times in turn, and says which that was.
+fn publish_at_each(world: &mut World, walls: &[i64]) {
+    for wall in walls {
+        world.publish_at(1, "a/x", &wall.to_string(), Wall(*wall));
+    }
+}
+
 #[test]
 fn subscription_from_a_time_has_what_was_published_since_and_all_that_is_news() {
     let mut world = World::new(small());
     world.open(1);
     world.open(2);
-    let publish = |world: &mut World, walls: &[i64]| {
-        for wall in walls {
-            world.publish_at(1, "a/x", &wall.to_string(), Wall(*wall));
-        }
-    };
     // A backlog came late: order of position is not order of time.
-    publish(&mut world, &[10, 20, 30, 5, 15, 25, 40]);
+    publish_at_each(&mut world, &[10, 20, 30, 5, 15, 25, 40]);
     for from in 0..30 {
-        publish(&mut world, &[100 + from]);
+        publish_at_each(&mut world, &[100 + from]);
     }
     let since = From::Since(Wall(20));
     let subscribed = world.subscribe(2, 1, in_room("a", "x"), since, Flow::Credit);
     assert_eq!(subscribed.completeness, Completeness::Full);
-    publish(&mut world, &[7]);
+    publish_at_each(&mut world, &[7]);
     let mut meant: Vec<String> = [20, 30, 25, 40].iter().map(i64::to_string).collect();
     meant.extend((100..130).map(|wall| wall.to_string()));
     meant.push("7".into());
@@ -171,18 +173,13 @@ fn who_goes_on_with_what_began_at_a_time_is_shown_nothing_from_before_it() {
     let mut world = World::new(small());
     world.open(1);
     world.open(2);
-    let publish = |world: &mut World, walls: &[i64]| {
-        for wall in walls {
-            world.publish_at(1, "a/x", &wall.to_string(), Wall(*wall));
-        }
-    };
-    publish(&mut world, &[10, 20, 30, 5, 15, 25]);
+    publish_at_each(&mut world, &[10, 20, 30, 5, 15, 25]);
     let begun = world.subscribe(2, 1, in_room("a", "x"), From::Since(Wall(20)), Flow::Credit);
     let until = begun.until.expect("it began at a time");
     assert_eq!(until.seq, Seq(6));
     world.payloads(2);
     // It was cut behind 30, and meanwhile something came that was late.
-    publish(&mut world, &[7]);
+    publish_at_each(&mut world, &[7]);
     let onward = |after| From::Onward { after, since: Wall(20), until };
     let again = world.subscribe(2, 1, in_room("a", "x"), onward(at(1, 3)), Flow::Credit);
     assert_eq!((again.completeness, again.at, again.until), (Completeness::Full, at(1, 3), Some(until)));
@@ -193,7 +190,7 @@ fn who_goes_on_with_what_began_at_a_time_is_shown_nothing_from_before_it() {
     let onward = From::Onward { after: begun.at, since: Wall(1000), until: begun.until.unwrap() };
     let again = world.subscribe(2, 2, in_room("a", "x"), onward, Flow::Credit);
     assert_eq!(again.completeness, Completeness::Full);
-    publish(&mut world, &[8]);
+    publish_at_each(&mut world, &[8]);
     assert_eq!(world.payloads(2), ["8", "8"], "what comes is news to both");
     // What began elsewhere has no such end.
     for from in [From::Live, From::Start, From::Last(3), From::After(begun.at)] {
