@@ -21,6 +21,8 @@ pub struct BelowLook {
     former: Vec<ClientId>,
     /// How each way down stands, and the numbers of all epochs together.
     pub downlinks: Vec<(ClientId, LinkStatus, Tally)>,
+    /// Publications of which nobody would hear any more that an edge never had them.
+    forgotten: u64,
     /// How far the logs below those of the edges are, all epochs of each together, by the edge that brings them.
     pub relayed: BTreeMap<(ClientId, LogId), Equation>,
     /// The same, epoch by epoch.
@@ -55,8 +57,8 @@ impl BelowLook {
         let dropped = below.receivers().dropped();
         let former = below.former().collect();
         let (edges, branches) = (below.edges().collect(), below.branches(now).collect());
-        let not_shown = below.not_shown();
-        Self { edges, branches, not_shown, former, downlinks, relayed, origins, dropped }
+        let (not_shown, forgotten) = (below.not_shown(), below.downlinks().forgotten());
+        Self { edges, branches, not_shown, former, downlinks, forgotten, relayed, origins, dropped }
     }
 
     /// Writes it into metrics.
@@ -95,6 +97,8 @@ impl BelowLook {
         let Dropped { again, own } = self.dropped;
         metrics.relayed_again.inc_by(again.saturating_sub(metrics.relayed_again.get()));
         metrics.relayed_own.inc_by(own.saturating_sub(metrics.relayed_own.get()));
+        let forgotten = &metrics.downlinks.forgotten;
+        forgotten.inc_by(self.forgotten.saturating_sub(forgotten.get()));
         for (edge, status, tally) in &self.downlinks {
             let by = ByEdge { edge: edge.to_string() };
             let down = &metrics.downlinks;

@@ -4,6 +4,7 @@
 //! routes each carries. What always holds: an edge gets nothing that its grants do not allow, and nothing that came from
 //! it. A commit without anything for an edge costs it no look into the log.
 
+use crate::owed::{One, Owed};
 use bytes::Bytes;
 use riser_gate::Directory;
 use riser_link::{
@@ -64,6 +65,8 @@ pub struct Downlinks {
     tickets: u64,
     told: Seq,
     wishes: VecDeque<Wish>,
+    /// What they have still to carry.
+    owed: Owed,
     /// The log as it was when it was opened.
     opened: Option<Opened>,
 }
@@ -293,7 +296,40 @@ impl Downlinks {
                 link.sender.handle(input, now);
                 self.drain(edge);
             }
+            if let (Some(chunk), Some(touched)) = (&chunk, &touched) {
+                let routes = touched.iter().map(|(route, _)| *route);
+                let goes = |route: &RouteNumber| self.links.values().any(|link| link.carries(*route));
+                self.owe(chunk, &routes.filter(goes).collect(), bus, now);
+            }
         }
+    }
+
+    /// Notes whose publications go down to anybody, by these routes. What a commit larger than the tail has is nobody's to
+    /// tell.
+    fn owe(&mut self, chunk: &Chunk, routes: &BTreeSet<RouteNumber>, bus: &Bus, now: Now) {
+        for run in chunk.runs.iter().filter(|_| !routes.is_empty()) {
+            let Run::Entries { first, entries, .. } = run else { continue };
+            for (n, frame) in frames(entries).map_while(Result::ok).enumerate() {
+                if let Some(route) = bus.route(frame.route).filter(|_| routes.contains(&frame.route)) {
+                    self.owed.goes(bus.position(first.plus(n as u64)), &frame, route);
+                }
+            }
+        }
+        if self.owed.is_full() {
+            let through = self.links.values().map(|link| link.sender.status(now).last_synced).min();
+            self.owed.make_room(through.unwrap_or(self.told));
+        }
+    }
+
+    /// An edge will never have these seqs, which the log let go of: those of which that is somebody's to hear.
+    pub(crate) fn lose(&mut self, edge: ClientId, gap: Gap) -> Vec<One> {
+        let Some(link) = self.links.get(&edge) else { return Vec::new() };
+        self.owed.lose(gap, |route| link.carries(route))
+    }
+
+    /// Publications that were forgotten for want of room, of which nobody would hear that an edge never had them.
+    pub fn forgotten(&self) -> u64 {
+        self.owed.forgotten()
     }
 
     fn drain(&mut self, edge: ClientId) {

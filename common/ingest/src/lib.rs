@@ -10,6 +10,7 @@
 mod below;
 pub mod downlinks;
 pub mod edges;
+mod owed;
 pub mod placing;
 mod refused;
 mod tree;

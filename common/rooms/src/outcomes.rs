@@ -265,9 +265,9 @@ impl Outcomes {
     }
 }
 
-/// Those of one log that wait, by their rooms.
+/// Those of one log that wait, by their rooms: which to forget where there are too many.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Share {
+pub struct Share {
     rooms: BTreeMap<RoomId, BTreeSet<Seq>>,
     /// How many wait of each room, and its oldest: the room with the most last, of several the one with the oldest.
     sizes: BTreeSet<(usize, Reverse<Seq>)>,
@@ -275,11 +275,13 @@ struct Share {
 }
 
 impl Share {
-    fn insert(&mut self, room: RoomId, seq: Seq) {
+    /// One more waits.
+    pub fn insert(&mut self, room: RoomId, seq: Seq) {
         self.change(room, |seqs| seqs.insert(seq));
     }
 
-    fn remove(&mut self, room: RoomId, seq: Seq) {
+    /// It waits no more.
+    pub fn remove(&mut self, room: RoomId, seq: Seq) {
         self.change(room, |seqs| seqs.remove(&seq));
     }
 
@@ -299,7 +301,7 @@ impl Share {
     }
 
     /// The oldest of the room of which most wait.
-    fn oldest_of_most(&self) -> Option<Seq> {
+    pub fn oldest_of_most(&self) -> Option<Seq> {
         self.sizes.last().map(|(_, Reverse(oldest))| *oldest)
     }
 }

@@ -102,7 +102,9 @@ impl Judged<'_> {
     /// Why that may not be said.
     fn why(&self, (seq, entry): (Seq, &Logged), said: &Said) -> Option<String> {
         let key = said.key;
-        let copies = self.here.get(&said.place).map_or(&[][..], Vec::as_slice);
+        let is_failed = entry.channel.as_ref().is_some_and(|channel| channel.as_str() == "failed");
+        let own: Vec<_> = is_failed.then(|| self.own(said.place)).flatten().into_iter().collect();
+        let copies = self.here.get(&said.place).map_or(&own[..], Vec::as_slice);
         let Some((_, copy)) = copies.first() else {
             let what = entry.channel.as_ref().map_or("", |channel| channel.as_str());
             return Some(format!("{key:?}, which did not come down there, is {what} {}", said.code));
@@ -127,6 +129,13 @@ impl Judged<'_> {
             "expired" => self.why_expired(seq, key),
             other => Some(format!("{key:?} is {other}")),
         }
+    }
+
+    /// What was published there, for many: who did hears it where an edge will never have it.
+    fn own(&self, (log, epoch, seq): Place) -> Option<(Seq, &Logged)> {
+        let entry = self.host.journal.entries.get(&seq).filter(|_| self.host.log == Some(log))?;
+        let is_one = entry.origin.is_none() && entry.epoch == epoch && entry.kind == Kind::Publication;
+        is_one.then_some((seq, entry))
     }
 
     /// Why nobody may say of it that its time was over first.

@@ -3,6 +3,7 @@
 use super::{Below, LinkOutput, emit, rooms};
 use crate::{
     downlinks::{self, Wish},
+    owed::One,
     refused::Refused,
 };
 use riser_instance::{Instance, core::Output};
@@ -10,9 +11,25 @@ use riser_link::{
     receivers::Input as ReceiversInput,
     sender::{Input as SenderInput, Output as SenderOutput},
 };
-use riser_model::{Cause, Chunk, ClientId, ConnectionId, Gap, Now, Seq, event::SystemEvent};
+use riser_model::{
+    Cause, Chunk, ClientId, ConnectionId, Gap, Now, Seq,
+    event::{Scope, SystemEvent},
+};
 use riser_rooms::Input as RoomsInput;
 use riser_wire::link::{DownFrame, HubFrame};
+
+/// Why what the log let go of failed, in the event.
+const GONE: &str = "gone";
+
+/// Whether the log has no more what a gap of that cause stands for.
+fn is_let_go(cause: Cause) -> bool {
+    match cause {
+        Cause::Quota | Cause::Damage | Cause::TailCut | Cause::HubQuota | Cause::Retention => true,
+        Cause::EdgeLost | Cause::ReceiverRewound | Cause::Refused | Cause::TooLarge | Cause::RelayLost => {
+            false
+        }
+    }
+}
 
 impl Below {
     pub(super) fn downlink(&mut self, edge: ClientId, input: SenderInput, instance: &mut Instance, now: Now) {
@@ -49,6 +66,8 @@ impl Below {
                         emit(account, event, instance, now);
                         if gap.cause == Cause::Refused {
                             self.look_at_refused(Refused { edge, gap, reads: 0 }, instance, now);
+                        } else if is_let_go(gap.cause) {
+                            self.tell_gone(edge, gap, instance, now);
                         }
                     }
                     self.out(LinkOutput::Down { edge, event });
@@ -59,6 +78,15 @@ impl Below {
                 | SenderOutput::AppendAnchor(_)
                 | SenderOutput::Reached { .. } => {}
             }
+        }
+    }
+
+    /// Who published what an edge will never have, as the log let go of it, hears that.
+    fn tell_gone(&mut self, edge: ClientId, gap: Gap, instance: &mut Instance, now: Now) {
+        for one in self.downlinks.lose(edge, gap) {
+            let One { room, client, entry, publish_id, .. } = one;
+            let event = SystemEvent::Failed { entry, client, publish_id, code: GONE.to_owned() };
+            rooms(RoomsInput::Event { scope: Scope::Room(room), event }, instance, now);
         }
     }
 

@@ -19,6 +19,9 @@ pub struct Downlinks {
     pub gapped: Family<ByEdge, Level>,
     /// The age of the oldest of those that are queued (hub).
     pub lag: Family<ByEdge, Seconds>,
+    /// Publications with an id that edges have still to get, and that were forgotten for want of room: their publishers would
+    /// not hear that the log let go of them.
+    pub forgotten: Counter,
     /// Entries that came down (edge).
     pub entries: Family<ByUplink, Counter>,
     /// Entries that came down for rooms that are not there (edge).
@@ -52,6 +55,11 @@ impl Downlinks {
             "The age of the oldest seq that the edge has not confirmed",
             Unit::Seconds,
             self.lag.clone(),
+        );
+        registry.register(
+            "downlink_forgotten",
+            "Publications whose publishers would not hear that an edge never had them",
+            self.forgotten.clone(),
         );
         registry.register("downlink_entries", "Entries that came down", self.entries.clone());
         registry.register(

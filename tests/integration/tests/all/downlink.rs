@@ -221,6 +221,25 @@ fn who_published_hears_what_became_of_it_at_the_edge_over_kills_and_once() {
     assert!(site.history.ledger().marks_of("late heard riser.").len() == all.len());
 }
 
+#[test]
+fn who_published_what_the_hub_let_go_of_before_an_edge_that_was_away_had_it_hears_so() {
+    needs!(Need::Program("curl"), Need::Python, Need::Node);
+    let quota = "[quota]\nbytes = \"16 MiB\"\nsegment = \"4 MiB\"\n".to_owned();
+    let mut site = Site::planned(Plan { hub_top: quota, ..Plan::default() });
+    let _own = crate::events::listen(&site, "own", &site.edge);
+    crate::events::hears(&site, "own", &["uplink_up"]);
+    site.edge.kill();
+    order(&site, "orders", 1, None);
+    let many = json!({ "topic": "orders/x", "count": 150, "size": 200_000 });
+    crate::events::much(&site, "much", &site.hub, OWNER, many);
+    order(&site, "orders", 2, None);
+    let _ears = asks(&site, "ears", "orders", json!({ "stays": true }));
+    site.history.wait_mark("ears ready", SOON);
+    site.edge.start();
+    site.history.wait_mark(&outcome("ears", "failed", 1), EVENTUALLY);
+    assert!(!site.history.ledger().has_mark(&outcome("ears", "failed", 2)), "that went down");
+}
+
 #[tokio::test]
 async fn who_may_only_write_hears_what_became_of_its_own_and_who_reads_all_does_not() {
     let mut site = Site::laid_out(Plan::default());

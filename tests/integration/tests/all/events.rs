@@ -11,13 +11,13 @@ use crate::program::{EVENTUALLY, SOON, wait};
 use crate::site::{ACCOUNT, Node, OWNER, PASSWORD, Plan, READER, SENSOR, Site};
 
 /// Listens to what an instance says of the account and itself, from its beginning.
-fn listen(site: &Site, name: &str, node: &Node) -> crate::client::Client {
+pub fn listen(site: &Site, name: &str, node: &Node) -> crate::client::Client {
     let client = site.dashboard(name, node, "hall", json!({ "technical": "account", "since": "start" }));
     site.history.wait_mark(&format!("{name} ready"), SOON);
     client
 }
 
-fn hears(site: &Site, name: &str, kinds: &[&str]) {
+pub fn hears(site: &Site, name: &str, kinds: &[&str]) {
     for kind in kinds {
         site.history.wait_mark(&format!("{name} event {kind}"), EVENTUALLY);
     }
@@ -28,7 +28,7 @@ fn hears_not(site: &Site, name: &str, kind: &str) {
 }
 
 /// Publications of a size, at least once.
-fn much(site: &Site, name: &str, node: &Node, user: &str, asked: Value) {
+pub fn much(site: &Site, name: &str, node: &Node, user: &str, asked: Value) {
     let mut ask = json!({ "stream": name, "version": 5, "qos": 1 });
     ask.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
     site.client(name, "publish_paho.py", node, user, ask).finish(EVENTUALLY);
