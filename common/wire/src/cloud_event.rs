@@ -84,6 +84,8 @@ pub struct Outcome {
     pub client: ClientId,
     /// As what.
     pub id: PublishId,
+    /// Why, where it failed.
+    pub code: Option<String>,
 }
 
 /// Reads a payload that says what became of a publication; none if it says anything else.
@@ -100,13 +102,15 @@ pub fn outcome(payload: &[u8]) -> Option<Outcome> {
         entry: String,
         client: ClientId,
         publish_id: PublishedAs,
+        #[serde(default)]
+        code: Option<String>,
     }
     let Form { source, kind, data } = serde_json::from_slice(payload).ok()?;
     let log = LogId(u64::from_str_radix(source.strip_prefix("urn:riser:")?, 16).ok()?);
     let PublishedAs { producer, n } = data.publish_id;
     let entry = data.entry.parse().ok()?;
     let kind = kind.strip_prefix("riser.")?.to_owned();
-    Some(Outcome { kind, log, entry, client: data.client, id: PublishId { producer, n } })
+    Some(Outcome { kind, log, entry, client: data.client, id: PublishId { producer, n }, code: data.code })
 }
 
 /// The event's fields as clients read them: log and epoch ids as in positions, for JavaScript would round them.
@@ -198,7 +202,10 @@ mod tests {
         let text = String::from_utf8(said.clone()).unwrap();
         assert!(text.contains(r#""publish_id":{"n":3,"producer":"18446744073709551615"}"#), "{text}");
         let id = PublishId { producer: u64::MAX, n: 3 };
-        assert_eq!(outcome(&said), Some(Outcome { kind: "delivered".into(), log, entry, client, id }));
+        assert_eq!(
+            outcome(&said),
+            Some(Outcome { kind: "delivered".into(), log, entry, client, id, code: None })
+        );
         assert_eq!(outcome(&payload(about, &SystemEvent::LogRecovered)), None);
         assert!((0..said.len()).all(|cut| outcome(&said[..cut]).is_none()));
     }

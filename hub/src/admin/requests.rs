@@ -231,7 +231,7 @@ pub struct NewBroadcast {
     /// given.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
-    /// Of no use after so many seconds; for ever of use unless given.
+    /// Of no use after so many seconds, at least 1; for ever of use unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u32>,
 }

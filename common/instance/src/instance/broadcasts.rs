@@ -205,11 +205,23 @@ impl Broadcasts {
         oldest.and_then(|id| self.all.remove(&id)).is_some()
     }
 
-    /// What became of what has that publish id.
+    /// Whether none is remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The room of one.
+    pub(super) fn room(&self, id: u64) -> Option<RoomId> {
+        self.all.get(&id).map(|one| one.said.place.1)
+    }
+
+    /// What became of what has that publish id. What was said first stays, by whatever edge, until a device has it.
     pub(super) fn note(&mut self, room: RoomId, id: PublishId, became: Became) {
         let Some(one) = self.all.get_mut(&id.producer).filter(|one| one.said.place.1 == room) else { return };
         let place = usize::try_from(id.n).ok().and_then(|n| n.checked_sub(1));
-        if let Some((_, state)) = place.and_then(|place| one.devices.get_mut(place)) {
+        if let Some((_, state)) = place.and_then(|place| one.devices.get_mut(place))
+            && (matches!(state, State::Unstored | State::Stored(_)) || became == Became::Delivered)
+        {
             *state = match became {
                 Became::Delivered => State::Delivered,
                 Became::Failed(code) => State::Failed(code),
@@ -252,6 +264,10 @@ impl Instance {
             return Err(refusal(Code::Denied, "no such room", "a room of this account"));
         }
         self.broadcasts.may_begin(account)?;
+        if said.expires_s == Some(0) {
+            let want = "a time of 1 to 4294967295 seconds, or none: then it is of use for ever";
+            return Err(refusal(Code::Malformed, "a broadcast that is of no use after 0 seconds", want));
+        }
         if !is_content_type(&said.content_type) {
             return Err(refusal(Code::Malformed, "a broadcast with a wrong type", WANT_TYPE));
         }

@@ -5,12 +5,15 @@
 
 use super::{Became, Instance};
 use riser_model::{
-    ConnectionId, Now, Position, Seq, Wall,
-    event::{PublishedAs, Scope, SystemEvent},
+    ClientId, ConnectionId, Now, Position, Route, Seq, Wall,
+    event::{self, PublishedAs, Scope, SystemEvent},
 };
 use riser_rooms::outcomes::Pending;
-use riser_wire::entry::{Frame, Publication};
-use std::time::Duration;
+use riser_wire::{
+    cloud_event,
+    entry::{Body, Frame, Publication},
+};
+use std::{sync::Arc, time::Duration};
 
 /// What was on its way to a device when its time was over may still be acknowledged.
 const UNDER_WAY: Duration = Duration::from_secs(2);
@@ -27,10 +30,10 @@ impl Instance {
     pub(super) fn comes_down(&mut self, seq: Seq, frame: &Frame<'_>) -> bool {
         self.outcomes.by(self.bus.stamped(seq, Wall(0)).0);
         let Some(origin) = frame.origin else { return self.goes_to_one(seq, frame) };
-        let route = self.bus.route(frame.route).filter(|_| !self.outcomes.is_empty());
-        if let Some(pending) = route.and_then(|route| self.outcomes.is_there(frame, route)) {
-            self.broadcasts.note(pending.room, pending.id(), Became::Delivered);
+        if let Some(route) = self.bus.route(frame.route).filter(|_| !self.outcomes.is_empty()) {
+            self.outcomes.is_there(frame, route);
         }
+        self.hear_of_broadcast(frame);
         // What comes up from an edge below is told to nobody.
         if self.bus.origin(origin.number).is_some_and(|(log, _)| self.sites.contains_key(&log)) {
             return false;
@@ -40,6 +43,30 @@ impl Instance {
         };
         self.outcomes.come(seq, frame, route);
         true
+    }
+
+    /// An edge says what became of a broadcast of this log at a device of it.
+    fn hear_of_broadcast(&mut self, frame: &Frame<'_>) {
+        if self.broadcasts.is_empty() {
+            return;
+        }
+        let is_said =
+            |route: &&Arc<Route>| route.client == ClientId::SYSTEM && event::is_outcome(&route.channel);
+        let Some(route) = self.bus.route(frame.route).filter(is_said) else { return };
+        let body = Body::read(frame.body).ok();
+        let publication = body.as_ref().and_then(|body| Publication::read(body).ok());
+        let said = publication.and_then(|publication| cloud_event::outcome(publication.payload));
+        let own = self.bus.position(Seq(0)).log;
+        let Some(said) = said.filter(|said| said.entry.log == own) else { return };
+        let room = self.broadcasts.room(said.id.producer);
+        let Some(room) = room.filter(|room| Scope::Room(*room).room() == route.room) else { return };
+        let became = match said.kind.as_str() {
+            "delivered" => Became::Delivered,
+            "expired" => Became::Expired,
+            "failed" => Became::Failed(said.code.unwrap_or_default()),
+            _ => return,
+        };
+        self.broadcasts.note(room, said.id, became);
     }
 
     /// Takes an entry of this log's own. Whether it is addressed to a client, and waits for its outcome.

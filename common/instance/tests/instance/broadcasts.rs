@@ -5,10 +5,16 @@ use bytes::Bytes;
 use riser_gate::{ClientConfig, DeviceKey, Directory, GrantConfig, TokenHash, config::Rights, config::Whom};
 use riser_instance::{Became, Broadcast, Broadcasted, Input};
 use riser_model::{
-    ClientId, Position, Right, RoomId, Seq,
+    ClientId, Epoch, LogId, Position, Right, RoomId, Route, RouteNumber, Run, Seq, Stamp, Wall,
     door::{Ask, Code},
+    event::{PublishedAs, Scope, SystemEvent},
+    time::Clock,
 };
-use riser_rooms::Input as BusInput;
+use riser_rooms::{Ingest, Input as BusInput};
+use riser_wire::{
+    cloud_event::{self, About},
+    entry::{ContentType, Publication},
+};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -119,8 +125,7 @@ fn what_became_of_a_broadcast_is_known_of_each_device() {
     assert_eq!(say(&mut world, 5, 3, Some(5)), Ok(4));
     world.commit();
     let seq = world.last_published();
-    let position =
-        Position { seq, ..Position { log: riser_model::LogId(1), epoch: riser_model::Epoch(1), seq } };
+    let position = Position { seq, ..Position { log: LogId(1), epoch: Epoch(1), seq } };
     device(&mut world, 4);
     world.ask(riser_model::ConnectionId(14), Ask::Delivered { at: vec![position] });
     assert_eq!(became(&world, 5)[3], Became::Delivered);
@@ -217,4 +222,87 @@ fn a_room_s_quota_counts_a_broadcast_and_what_is_beyond_it_is_not_stored() {
     let full = Became::Failed("quota_exceeded".to_owned());
     assert_eq!(became(&world, 5), [Became::Pending, Became::Pending, full]);
     assert_eq!(world.published.len(), 2);
+}
+
+#[test]
+fn what_an_edge_says_of_a_device_is_in_the_answer_until_the_device_has_it() {
+    let mut world = house(4);
+    assert_eq!(say(&mut world, 5, 3, Some(60)), Ok(4));
+    world.commit();
+    let publish_id = |n| PublishedAs { producer: 5, n };
+    let entry = |log| Position { log: LogId(log), epoch: Epoch(1), seq: Seq(1) };
+    let client = ClientId::SYSTEM;
+    let expired = |n, log| SystemEvent::Expired { entry: entry(log), client, publish_id: publish_id(n) };
+    let failed = |n| {
+        let code = "refused".to_owned();
+        SystemEvent::Failed { entry: entry(1), client, publish_id: publish_id(n), code }
+    };
+    let delivered = |n| {
+        let to = "pump".parse().unwrap();
+        SystemEvent::Delivered { entry: entry(1), client, publish_id: publish_id(n), to }
+    };
+    let refused = || Became::Failed("refused".to_owned());
+    edge_says(&mut world, 1, "hall", &[expired(1, 1), failed(2), expired(3, 7), failed(9)]);
+    edge_says(&mut world, 5, "vault", &[failed(4)]);
+    let pending = || Became::Pending;
+    assert_eq!(became(&world, 5), [Became::Expired, refused(), pending(), pending()]);
+    edge_says(&mut world, 6, "hall", &[failed(1), delivered(2), delivered(3)]);
+    edge_says(&mut world, 9, "hall", &[expired(2, 1)]);
+    let has = || Became::Delivered;
+    assert_eq!(became(&world, 5), [Became::Expired, has(), has(), pending()]);
+}
+
+/// An edge brings, from that seq of its log on, what it says of publications in a room.
+fn edge_says(world: &mut World, first: u64, room: &str, events: &[SystemEvent]) {
+    let scope = Scope::Room(RoomId::of(world.account(), room));
+    let route = |channel: &str| Route {
+        room: scope.room(),
+        channel: channel.parse().unwrap(),
+        client: ClientId::SYSTEM,
+    };
+    let (mut entries, mut routes) = (Vec::new(), Vec::new());
+    for (n, event) in (0..).zip(events) {
+        let about = About {
+            log: LogId(9),
+            id: (Epoch(50), u64::from(n)),
+            scope,
+            name: Some(room),
+            wall: Wall(0),
+            count: 1,
+        };
+        let payload = cloud_event::payload(about, event);
+        let publication = Publication::new(ContentType::Json, &payload);
+        publication.write_frame(&mut entries, RouteNumber(n), Stamp::default());
+        routes.push(route(event.kind()));
+    }
+    let count = events.len() as u32;
+    let run = Run::Entries { first: Seq(first), count, epoch: Epoch(50), entries: entries.into() };
+    let ingest = Ingest {
+        token: first,
+        log: LogId(9),
+        runs: vec![run],
+        routes,
+        origins: Vec::new(),
+        elsewhere: Vec::new(),
+        overflow: route("overflow"),
+        counted: true,
+        cursors: Vec::new(),
+        clock: Clock::Unanchored,
+    };
+    world.input(Input::Rooms(BusInput::Ingest(ingest)));
+    world.wait(1);
+}
+
+#[test]
+fn a_broadcast_that_is_of_use_for_no_second_is_refused_and_reaches_no_device() {
+    let mut world = house(2);
+    let said = said(&world, 5, 3, Some(0));
+    let (directory, now) = (directory(&world), world.now);
+    let refused = world.instance.broadcast(&directory, said, now).unwrap_err();
+    assert_eq!(refused.code, Code::Malformed);
+    assert!(refused.what.contains("0 seconds") && refused.want.contains("1 to 4294967295"), "{refused:?}");
+    world.drain();
+    world.commit();
+    assert_eq!(world.published, []);
+    assert_eq!(say(&mut world, 6, 3, Some(1)), Ok(2));
 }
