@@ -9,9 +9,9 @@ const KEPT_MAX = 300;
 const GROUPS = {
   people: ["ready", "joined", "left", "opened", "closed", "refused", "gate", "knock", "account_changed", "client_unused"],
   traffic: ["statistics", "room_quota", "slow_reader", "reader_gap", "not_retained", "delivered", "expired", "failed"],
-  edges: ["edge_online", "edge_silent", "edge_refused", "edge_flowing", "edge_lag", "caught_up", "link_gap", "downlink_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap", "uplink_awaits"],
+  edges: ["edge_online", "edge_silent", "edge_refused", "edge_flowing", "edge_clock", "edge_lag", "caught_up", "link_gap", "downlink_gap", "clone", "uplink_up", "uplink_down", "uplink_drained", "uplink_gap", "uplink_awaits"],
   quarantine: ["quarantined", "released", "dropped"],
-  hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "archive_failing", "archive_recovered", "archive_let_go", "archive_damaged", "clock_stepped", "configuration_refused", "configuration_changed", "accounts_damaged"],
+  hub: ["started", "shutdown", "log_failing", "quota_reached", "log_recovered", "archive_failing", "archive_recovered", "archive_let_go", "archive_damaged", "clock_stepped", "clock_off", "configuration_refused", "configuration_changed", "accounts_damaged"],
 };
 
 export function words(name) {
@@ -48,6 +48,7 @@ const SENTENCES = {
   edge_refused: (event, name) => ["bad", `${name} was turned away: ${words(event.code)}`],
   edge_silent: (event, name) => ["bad", `${name} is silent: ${words(event.cause)}`],
   edge_flowing: (event, name) => ["good", `${name} flows again`],
+  edge_clock: (event, name) => (event.right ? ["good", `The clock of ${name} is right`] : ["warn", `The clock of ${name} is ${duration(Math.abs(event.off_ms))} ${event.off_ms < 0 ? "behind" : "ahead"}`]),
   edge_lag: (event, name) => ["warn", `${name} is behind: ${whole(event.queued)} wait, ${whole(event.drain_per_s)} a second come`],
   caught_up: (event, name) => ["good", `${name} has caught up`],
   link_gap: (event, name) => ["bad", `${lost(event)} entries of ${name} are gone: ${words(event.gap.cause)}`],
@@ -72,6 +73,7 @@ const SENTENCES = {
   archive_let_go: (event) => [event.why === "quota" ? "" : "warn", `The archive let go of its oldest, ${whole(event.seqs)} entries of all rooms: ${event.why === "quota" ? "its quota is used up" : "the disk is full"}`],
   archive_damaged: (event) => ["bad", `${whole(event.files)} ${event.files === 1 ? "file" : "files"} of the archive cannot be read whole`],
   clock_stepped: (event) => ["warn", `The clock was stepped by ${duration(Math.abs(event.by_ms))} ${event.by_ms < 0 ? "back" : "ahead"}`],
+  clock_off: (event) => (event.right ? ["good", `The clock is right, by ${event.uplink}`] : ["warn", `The clock is ${duration(Math.abs(event.off_ms))} ${event.off_ms < 0 ? "behind" : "ahead"} of ${event.uplink}`]),
   configuration_refused: () => ["warn", "A new configuration was refused; the last good one runs"],
   accounts_damaged: (event) => ["bad", event.lost ? "What was known of accounts is lost: nobody is let in by what files declare" : "Where accounts are kept was damaged; nothing is lost"],
   account_changed: (event) => ["warn", `${event.by}: ${event.of}, ${event.what}`],

@@ -11,6 +11,55 @@ use std::collections::{BTreeMap, BTreeSet};
 /// From so much on a wall clock was stepped, and not slewed.
 const STEP_MS: i64 = 500;
 
+/// A clock that is off by no more than this, beside what is not known of it, is right.
+const OFF_MS: u64 = 10_000;
+
+/// How far an edge's clock is off, as it was seen when it and a hub met, and as it was told last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Off {
+    /// The last time, in milliseconds, and so much of it may be nothing.
+    seen: Option<(i64, u64)>,
+    /// Of the last one that was told; none where that was right, or nothing was told.
+    told: Option<i64>,
+}
+
+impl Off {
+    /// At the hub, from the clock of a Hello that was signed after the hub's nonce was sent at `asked` and came at `now`: how
+    /// far it is ahead and whether that is right, where that is news.
+    pub(crate) fn greeted(&mut self, clock: Wall, asked: Now, now: Now) -> Option<(i64, bool)> {
+        let half_ms = i64::try_from((now.time.since(asked.time) / 2).as_millis()).unwrap_or(i64::MAX);
+        let off = clock.0.saturating_sub(now.wall.0.saturating_sub(half_ms));
+        self.news(off, half_ms.unsigned_abs())
+    }
+
+    /// The same at the edge, from the anchor that it made of the hub's Welcome at `now`.
+    pub fn anchored(&mut self, anchor: &Anchor, now: Now) -> Option<(i64, bool)> {
+        // The hub's clock was read in the middle of what is not known.
+        let own = now.wall.0.saturating_sub(i64::from(anchor.error_ms));
+        self.news(own.saturating_sub(anchor.hub?.0), u64::from(anchor.error_ms))
+    }
+
+    /// The same when the edge's own clock was stepped since.
+    pub fn stepped(&mut self, by_ms: i64) -> Option<(i64, bool)> {
+        let (off, error_ms) = self.seen?;
+        self.news(off.saturating_add(by_ms), error_ms)
+    }
+
+    fn news(&mut self, off: i64, error_ms: u64) -> Option<(i64, bool)> {
+        self.seen = Some((off, error_ms));
+        let bound = OFF_MS.saturating_add(error_ms);
+        let right = off.unsigned_abs() <= bound;
+        let is_news = match self.told {
+            None => !right,
+            Some(told) => right || off.abs_diff(told) > bound,
+        };
+        if is_news {
+            self.told = (!right).then_some(off);
+        }
+        is_news.then_some((off, right))
+    }
+}
+
 /// The clocks of the epochs that one Hello named.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Clocks {
@@ -63,6 +112,11 @@ impl Clocks {
         Self { others, read: now, ..Self::default() }
     }
 
+    /// When this end's clocks were read for those of the Hello.
+    pub(crate) fn read(&self) -> Now {
+        self.read
+    }
+
     /// By which clock an epoch was stamped. What was read against this end's wall clock goes on with it where that was
     /// stepped since.
     pub(crate) fn of(&self, epoch: Epoch, now: Now) -> Clock {
@@ -105,6 +159,38 @@ fn bracket(chain: &[Opening], place: usize, now: Wall) -> Clock {
 mod tests {
     use super::*;
     use riser_model::{EpochSpan, Seq, Stamp, Time};
+
+    #[test]
+    fn that_an_edge_s_clock_is_off_is_news_once_and_again_when_it_is_otherwise() {
+        let asked = Now { time: Time(1_000_000_000), wall: Wall(100_000) };
+        let came = Now { time: Time(3_000_000_000), wall: Wall(102_000) };
+        let mut off = Off::default();
+        let mut news = |wall| off.greeted(Wall(wall), asked, came);
+        // It was read between 100,000 and 102,000.
+        assert_eq!(news(101_000 + 11_000), None, "that may be as good as nothing");
+        assert_eq!(news(0), Some((-101_000, false)));
+        assert_eq!(news(5_000), None, "it was told");
+        assert_eq!(news(20_000), Some((-81_000, false)));
+        assert_eq!(news(101_007), Some((7, true)));
+        assert_eq!(news(101_000), None);
+        assert_eq!(news(101_000 + 11_001), Some((11_001, false)), "the other way");
+        assert_eq!(news(i64::MIN), Some((i64::MIN, false)));
+    }
+
+    #[test]
+    fn an_edge_knows_by_the_welcome_how_far_its_own_clock_is_off_and_by_a_step_that_it_is_right() {
+        let now = Now { time: Time(0), wall: Wall(5_000_100) };
+        let anchor = Anchor { boot: BootId(1), boot_us: 0, hub: Some(Wall(8_600_000)), error_ms: 100 };
+        let mut off = Off::default();
+        assert_eq!(off.stepped(90_000), None, "no hub was met");
+        assert_eq!(off.anchored(&Anchor { hub: None, ..anchor }, now), None);
+        assert_eq!(off.anchored(&anchor, now), Some((-3_600_000, false)));
+        assert_eq!(off.anchored(&anchor, now), None);
+        assert_eq!(off.stepped(1_800_000), Some((-1_800_000, false)));
+        assert_eq!(off.stepped(1_800_000), Some((0, true)));
+        assert_eq!(off.stepped(10_050), None, "as good as nothing");
+        assert_eq!(off.stepped(10_050), Some((20_100, false)));
+    }
 
     #[test]
     fn a_hub_whose_clock_is_off_by_years_is_understood_by_ours() {

@@ -30,6 +30,7 @@ pub mod pair;
 pub mod receivers;
 pub mod sender;
 
+pub use clock::Off;
 pub use equation::Tally;
 pub use handshake::Key;
 pub use presents::Present;

@@ -1,6 +1,7 @@
 //! What the hub remembers of edges across their connections: how far each epoch was taken, what was heard of,
 //! which commits are outstanding, and which connection is the current one.
 
+use crate::clock::Off;
 use riser_model::{AccountId, ClientId, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, LogId, Seq};
 use riser_wire::link::{CHAIN_MAX, Opening};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,8 @@ pub(crate) struct Edge {
     pub(crate) waiting: Option<ConnectionId>,
     /// Commits that have not come back.
     pub(crate) outstanding: usize,
+    /// How far its clock was told to be off.
+    pub(crate) off: Off,
     /// The log and the live epoch that it showed last; before it showed any, the one that was heard of furthest.
     shown: Option<(LogId, Epoch)>,
 }

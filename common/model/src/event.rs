@@ -25,6 +25,7 @@
 //! | `edge_silent` | account | edge, name, cause | members |
 //! | `edge_refused` | account | edge, name, code | members |
 //! | `edge_flowing` | account | edge, name | members |
+//! | `edge_clock` | account | edge, name, off_ms, right: its clock is so far ahead of this one's (behind, below zero) when it greets, or is right again | members |
 //! | `edge_lag` | account | edge, name, queued, drain_per_s | members |
 //! | `caught_up` | account | edge, name, through | members |
 //! | `link_gap` | account | edge, log, epoch, gap (from, to, cause), at_least | members |
@@ -50,6 +51,7 @@
 //! | `quota_reached` | hub | | everybody who is let in |
 //! | `log_recovered` | hub | | everybody who is let in |
 //! | `clock_stepped` | hub | by_ms | everybody who is let in |
+//! | `clock_off` | hub | uplink, off_ms, right: its clock is so far ahead of the one of that uplink's hub (behind, below zero), or is right again | everybody who is let in |
 //! | `archive_failing` | hub | code: `disk_full` or `disk` | everybody who is let in |
 //! | `archive_recovered` | hub | | everybody who is let in |
 //! | `archive_let_go` | hub | seqs, why: `quota` or `disk_full` | everybody who is let in |
@@ -250,6 +252,17 @@ pub enum SystemEvent {
         /// Its name.
         name: AccountName,
     },
+    /// The clock of an edge that greets is off, by another amount than was told, or right again.
+    EdgeClock {
+        /// The edge.
+        edge: ClientId,
+        /// Its name.
+        name: AccountName,
+        /// So far it is ahead of this instance's; behind, below zero.
+        off_ms: i64,
+        /// Whether that is as good as nothing.
+        right: bool,
+    },
     /// What an edge has waits longer than it should.
     EdgeLag {
         /// The edge.
@@ -359,7 +372,8 @@ pub enum SystemEvent {
         client: ClientId,
         /// As what.
         publish_id: PublishedAs,
-        /// Why: `refused` by the edge, which has no such room; `gone` from the edge's log before anybody read it there.
+        /// Why: `refused` by the edge, which has no such room; `gone` from the edge's log before anybody read it there, or from this
+        /// log before an edge had it.
         code: String,
     },
     /// Somebody changed the account.
@@ -458,6 +472,15 @@ pub enum SystemEvent {
         uplink: AccountName,
         /// How many seqs the hub has not.
         backlog: u64,
+    },
+    /// The clock of this instance is off, by another amount than was told, or right again: by a hub's.
+    ClockOff {
+        /// The uplink's name in the configuration.
+        uplink: AccountName,
+        /// So far it is ahead of the hub's; behind, below zero.
+        off_ms: i64,
+        /// Whether that is as good as nothing.
+        right: bool,
     },
     /// The link to a hub is down.
     UplinkDown {

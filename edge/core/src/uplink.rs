@@ -2,7 +2,7 @@
 
 use crate::{asking::Asking, downlink::Downlink, telling::Telling};
 use riser_link::{
-    Receivers, Sender,
+    Off, Receivers, Sender,
     sender::{Down, Input, LinkEvent},
 };
 use riser_model::{
@@ -54,6 +54,8 @@ pub struct Uplink {
     /// Whether it was told that the hub has everything since the link came up. Once only: what is told is an entry
     /// that the hub has to be told to skip, and over a slow link that alone would be a backlog again.
     drained: bool,
+    /// How far this edge's clock is off, by its hub's.
+    pub(crate) off: Off,
     /// Something was lost on the way: who left may have been in it, or who came.
     lost: bool,
 }
@@ -78,6 +80,7 @@ impl Uplink {
             last_event: None,
             down: Some(""),
             drained: false,
+            off: Off::default(),
             lost: false,
         }
     }

@@ -248,6 +248,8 @@ impl Receivers {
             epoch: hello.live,
             backlog,
         };
+        let off = (!state.watched).then_some((hello.clock.wall, state.opened, known.clocks.read()));
+        let name = known.edge.name.clone();
         let bytes = sign::welcome_bytes(&welcome, hello, state.nonce, &state.binding);
         let signature = self.config.key.sign(&bytes);
         let Some(state) = self.connections.get_mut(&connection) else { return };
@@ -258,6 +260,11 @@ impl Receivers {
         self.outputs.push_back(Output::Welcomed { connection, edge: client });
         self.send(connection, HubFrame::Welcome(Box::new(welcome), signature));
         self.emit(account, online);
+        let off =
+            off.and_then(|(clock, asked, came)| self.registry.edge(client).off.greeted(clock, asked, came));
+        if let Some((off_ms, right)) = off {
+            self.emit(account, SystemEvent::EdgeClock { edge: client, name, off_ms, right });
+        }
         self.note_lost(connection, now);
     }
 

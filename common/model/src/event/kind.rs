@@ -57,6 +57,7 @@ impl SystemEvent {
             Self::EdgeSilent { .. } => "edge_silent",
             Self::EdgeRefused { .. } => "edge_refused",
             Self::EdgeFlowing { .. } => "edge_flowing",
+            Self::EdgeClock { .. } => "edge_clock",
             Self::EdgeLag { .. } => "edge_lag",
             Self::CaughtUp { .. } => "caught_up",
             Self::LinkGap { .. } => "link_gap",
@@ -81,6 +82,7 @@ impl SystemEvent {
             Self::ArchiveLetGo { .. } => "archive_let_go",
             Self::ArchiveDamaged { .. } => "archive_damaged",
             Self::ClockStepped { .. } => "clock_stepped",
+            Self::ClockOff { .. } => "clock_off",
             Self::ConfigurationRefused => "configuration_refused",
             Self::ConfigurationChanged => "configuration_changed",
             Self::Shutdown { .. } => "shutdown",
@@ -109,6 +111,7 @@ impl SystemEvent {
             | Self::ArchiveLetGo { .. }
             | Self::ArchiveDamaged { .. }
             | Self::ClockStepped { .. }
+            | Self::ClockOff { .. }
             | Self::ConfigurationRefused
             | Self::ConfigurationChanged
             | Self::AccountsDamaged { .. }
@@ -133,6 +136,7 @@ impl SystemEvent {
             | Self::EdgeSilent { .. }
             | Self::EdgeRefused { .. }
             | Self::EdgeFlowing { .. }
+            | Self::EdgeClock { .. }
             | Self::EdgeLag { .. }
             | Self::CaughtUp { .. }
             | Self::LinkGap { .. }

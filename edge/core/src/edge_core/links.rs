@@ -5,6 +5,8 @@ use super::{
     LinkOutput, LogId, Now, Present, RefusedCode, RoomsInput, SenderInput, SenderOutput, Seq, SystemEvent,
     Uplink, UplinkNumber, downlink,
 };
+use riser_link::Off;
+use riser_model::AccountName;
 
 impl EdgeCore {
     pub(super) fn link(&mut self, input: LinkInput, now: Now) {
@@ -46,7 +48,10 @@ impl EdgeCore {
             }
             LinkInput::RouteUp => self.every_sender(&SenderInput::RouteUp, now),
             LinkInput::Heard { uplink, attempt } => self.sender(uplink, SenderInput::Heard { attempt }, now),
-            LinkInput::ClockStepped(by_ms) => self.say(SystemEvent::ClockStepped { by_ms }, now),
+            LinkInput::ClockStepped(by_ms) => {
+                self.say(SystemEvent::ClockStepped { by_ms }, now);
+                self.tell_off(|off| off.stepped(by_ms), now);
+            }
             LinkInput::Below(input) => self.below.handle(input, &mut self.instance, now),
         }
     }
@@ -89,7 +94,13 @@ impl EdgeCore {
                 self.below.reached((log, epoch), through, &mut self.instance, now);
             }
             SenderOutput::AppendCanary => self.append(Kind::Canary, None, now),
-            SenderOutput::AppendAnchor(anchor) => self.append(Kind::Anchor, Some(anchor), now),
+            SenderOutput::AppendAnchor(anchor) => {
+                self.append(Kind::Anchor, Some(anchor), now);
+                if let Some(one) = self.uplinks.get_mut(&number) {
+                    let news = one.off.anchored(&anchor, now).map(|news| (one.name.clone(), news));
+                    self.say_off(news, now);
+                }
+            }
             SenderOutput::NewEpoch { .. } => {
                 let others: Vec<_> = self.uplinks.keys().copied().filter(|other| *other != number).collect();
                 for other in others {
@@ -142,6 +153,19 @@ impl EdgeCore {
                     self.downlink(number, input, now);
                 }
             }
+        }
+    }
+
+    /// How far this edge's clock is off is looked at again, by each hub's.
+    fn tell_off(&mut self, look: impl Fn(&mut Off) -> Option<(i64, bool)>, now: Now) {
+        let news = |one: &mut Uplink| look(&mut one.off).map(|news| (one.name.clone(), news));
+        let news: Vec<_> = self.uplinks.values_mut().filter_map(news).collect();
+        self.say_off(news, now);
+    }
+
+    fn say_off(&mut self, news: impl IntoIterator<Item = (AccountName, (i64, bool))>, now: Now) {
+        for (uplink, (off_ms, right)) in news {
+            self.say(SystemEvent::ClockOff { uplink, off_ms, right }, now);
         }
     }
 

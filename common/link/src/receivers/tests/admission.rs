@@ -326,3 +326,28 @@ fn a_log_that_is_new_is_turned_away_where_segments_have_no_room_for_its_cursors_
     hub.receivers.config.cursors_max = 4;
     assert!(welcomed(hub.greet(ConnectionId(3), &hello()), ConnectionId(3)));
 }
+
+#[test]
+fn an_edge_whose_clock_is_wrong_when_it_greets_is_told_to_be_and_when_it_is_right_again() {
+    let mut hub = Hub::new();
+    let clock = hello().clock;
+    let told = |outputs: &[Output]| -> Vec<(i64, bool)> {
+        let of_clock = |output: &Output| match output {
+            Output::Emit { event: SystemEvent::EdgeClock { edge: EDGE, off_ms, right, .. }, .. } => {
+                Some((*off_ms, *right))
+            }
+            _ => None,
+        };
+        outputs.iter().filter_map(of_clock).collect()
+    };
+    let mut greet = |connection, off_ms| {
+        let wall = Wall(later(0).wall.0 + off_ms);
+        let hello = Hello { clock: Stamp { wall, ..clock }, ..hello() };
+        told(hub.greet(ConnectionId(connection), &hello))
+    };
+    assert_eq!(greet(1, 9_000), []);
+    assert_eq!(greet(2, -3_600_000), [(-3_600_000, false)]);
+    assert_eq!(greet(3, -3_600_500), [], "it was told");
+    assert_eq!(greet(4, 3), [(3, true)]);
+    assert_eq!(greet(5, 0), []);
+}
