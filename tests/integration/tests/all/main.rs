@@ -18,6 +18,7 @@ mod bad_world;
 mod broadcasting;
 mod canary;
 mod certificates;
+mod clocks;
 mod compat;
 mod compose;
 mod conformance;
