@@ -6,9 +6,11 @@
 
 use riser_model::{BootId, Now, Time, Wall};
 #[cfg(not(riser_turmoil))]
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+#[cfg(not(riser_turmoil))]
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 /// The host's clocks.
@@ -39,11 +41,18 @@ impl Clock {
     }
 }
 
-/// Boot and wall time, nanoseconds.
+/// Boot and wall time, nanoseconds. The wall clock is the C library's, as the log's is: who runs a program under another
+/// one (libfaketime) moves what it decides by too. The boot clock is the kernel's own.
 #[cfg(not(riser_turmoil))]
 fn read() -> (i128, i128) {
-    let nanoseconds = |time: Timespec| i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
-    (nanoseconds(clock_gettime(ClockId::Boottime)), nanoseconds(clock_gettime(ClockId::Realtime)))
+    let boot = clock_gettime(ClockId::Boottime);
+    let boot = i128::from(boot.tv_sec) * 1_000_000_000 + i128::from(boot.tv_nsec);
+    let nanoseconds = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+    let wall = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => nanoseconds(since),
+        Err(before) => -nanoseconds(before.duration()),
+    };
+    (boot, wall)
 }
 
 /// The clocks of a simulation, which do not move outside of one.
@@ -104,7 +113,7 @@ mod tests {
     fn the_clocks_run_forward_and_the_wall_is_near_the_standard_librarys() {
         let (a, b) = (Clock.now(), Clock.now());
         assert!(b.time >= a.time && a.time > Time(0));
-        let other = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let other = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         assert!(i64::try_from(other.as_millis()).unwrap() - b.wall.0 < 10_000);
     }
 
