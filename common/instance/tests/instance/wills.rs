@@ -68,6 +68,18 @@ fn will_is_published_once_when_the_connection_is_cut() {
 }
 
 #[test]
+fn who_left_no_will_is_mourned_by_nobody() {
+    for expiry_s in [0, 3600] {
+        let mut world = entered(SessionRequest { expiry_s, ..session() });
+        cut(&mut world, C1);
+        world.wait(20);
+        world.restart();
+        world.wait(20);
+        assert_eq!(world.published, []);
+    }
+}
+
+#[test]
 fn a_goodbye_takes_the_will_away_for_good() {
     let mut world = entered(willed(0, 3600));
     world.ask(C1, Ask::Leave { cause: NORMAL.to_owned(), expiry_s: None });
