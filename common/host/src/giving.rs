@@ -1,12 +1,12 @@
 //! Who is given what it reads, and when: what is live goes before what is past.
 //!
-//! A reader pulls, and what it pulls is of the past as long as the delivery before it was large and did not bring all there
-//! was. Whoever is not behind has its turn first: its pull comes once in many deliveries, and costs little. Two hundred who
-//! read the past would else keep it waiting until each of them has had a part. What is past has its turn in each turn of the
-//! core's task all the same, so nobody's reading stands still.
+//! A reader pulls, and what it pulls is of the past as long as the delivery before it was large. Whoever is not behind has
+//! its turn first, and so has who begins: its pull comes once in many deliveries, and costs little. Two hundred who read the past
+//! would else keep it waiting until each of them has had a part. What is past has its turn in each turn of the core's task
+//! all the same, so nobody's reading stands still.
 //!
 //! Wording a large part takes a thread for as long as a slice of the processor, and what is live would wait for that at each of its
-//! steps. So all threads but one word at the same time, and where several read the past while something is committed,
+//! steps. So all threads but one word what is past at the same time (what somebody who begins gets at once goes besides), and where several read the past while something is committed,
 //! they rest after [`BUSY`] for [`REST`]. One who reads alone never rests, nor do many while nothing else happens.
 
 use riser_model::{ConnectionId, Route, RouteNumber, Selected, Time};
@@ -103,9 +103,9 @@ impl Givings {
         self.past.pop_front()
     }
 
-    /// The permit that goes with what is large.
+    /// The permit that goes with what is large. None is waited for here: who has its turn first needs none.
     pub(crate) fn take_turn(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.turn.take()
+        self.turn.take().or_else(|| Arc::clone(&self.turns).try_acquire_owned().ok())
     }
 
     /// What was given in this turn is all. Whoever is left waits for the next, or rests.

@@ -182,7 +182,7 @@ struct Door {
     address: IpAddr,
     /// What it has shown is being verified: whoever goes lets go of what that waits for.
     verifying: Option<AbortHandle>,
-    /// What it was given last was large, and there is more.
+    /// What it was given last was large.
     is_behind: bool,
 }
 
@@ -449,8 +449,9 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
             InstanceOutput::Tell { connection, tell } => {
                 let Some(door) = self.doors.get_mut(&connection) else { return };
                 let is_large = is_large(&tell);
-                if let Tell::Deliver { more, .. } = tell {
-                    door.is_behind = is_large && more;
+                // One that brings nothing says that the disk is asked: what comes then is of the past as before.
+                if matches!(&tell, Tell::Deliver { pushes, .. } if !pushes.is_empty()) {
+                    door.is_behind = is_large;
                 }
                 match is_large.then(|| self.givings.take_turn()).flatten() {
                     Some(turn) => door.tells.tell_in_turn(tell, turn),

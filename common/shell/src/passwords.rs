@@ -35,8 +35,9 @@ use tokio::{
 
 /// How many may wait to be verified: on a slow machine, as many as it verifies before their gates give up.
 pub const WAITING_MAX: usize = 512;
-/// What a verification has in the idle class: many times what it takes on a small machine that is at rest now and then.
-pub const LEISURE: Duration = Duration::from_secs(1);
+/// What a verification has in the idle class: what it takes on a small machine that is at rest now and then, and no more, for
+/// others wait meanwhile.
+pub const LEISURE: Duration = Duration::from_millis(300);
 /// How much less of the processor than those who are inside after that: a tenth, where there is too little for both.
 const POLITENESS: i32 = 10;
 /// How many that matched are remembered; then it begins anew.
@@ -117,39 +118,46 @@ struct Work {
 }
 
 impl Work {
-    /// What it comes to: at leisure, if there is a place for that, or else at a low priority.
     async fn done(self: Arc<Self>, idle: Option<OwnedSemaphorePermit>, leisure: Duration) -> Verdict {
+        // Someone who waited in front may have brought the same.
+        if self.matched.holds(&self.name) {
+            return Verdict::Matches;
+        }
+        match Arc::clone(&self).matches(idle, leisure).await {
+            Some(true) => {
+                self.matched.remember(self.name);
+                Verdict::Matches
+            }
+            Some(false) => Verdict::Differs,
+            None => Verdict::Busy,
+        }
+    }
+
+    /// What it comes to: at leisure, if there is a place for that, or else at a low priority. None if no thread could begin.
+    async fn matches(self: Arc<Self>, idle: Option<OwnedSemaphorePermit>, leisure: Duration) -> Option<bool> {
         let (says, mut said) = mpsc::unbounded_channel();
         if let Some(place) = idle {
             Arc::clone(&self).begin(Class::Idle(place), says.clone());
-            if let Ok(Some(verdict)) = timeout(leisure, said.recv()).await {
-                return verdict;
+            if let Ok(Some(matches)) = timeout(leisure, said.recv()).await {
+                return Some(matches);
             }
         }
         self.begin(Class::Nice, says);
-        said.recv().await.unwrap_or(Verdict::Busy)
+        said.recv().await
     }
 
-    fn begin(self: Arc<Self>, class: Class, says: mpsc::UnboundedSender<Verdict>) {
+    /// Begins on a thread, which takes nothing that others wait for: one of the idle class may be put aside for long.
+    fn begin(self: Arc<Self>, class: Class, says: mpsc::UnboundedSender<bool>) {
         let work = move || {
             class.enter();
             // The other of the two may be through.
-            let _ = says.send(self.verdict());
+            let _ = says.send(verify(self.hash.expose(), &self.password.0));
             drop(class);
         };
         // A thread costs a thousandth of what it does here, and its class goes with it.
         if let Err(error) = thread::Builder::new().name("verifier".into()).spawn(work) {
             tracing::warn!(%error, "a password waits in vain for a thread");
         }
-    }
-
-    fn verdict(&self) -> Verdict {
-        // Someone who waited in front may have brought the same.
-        let matches = self.matched.holds(&self.name) || verify(self.hash.expose(), &self.password.0);
-        if matches {
-            self.matched.remember(self.name);
-        }
-        if matches { Verdict::Matches } else { Verdict::Differs }
     }
 }
 

@@ -24,6 +24,8 @@ const LOOK_AFTER: Duration = Duration::from_millis(100);
 
 /// Why what is not there any more failed.
 const GONE: &str = "gone";
+/// Of what an edge says why something failed, characters.
+const CODE_MAX: usize = 64;
 
 impl Instance {
     /// Takes a committed entry. Whether it waits for its outcome.
@@ -63,7 +65,8 @@ impl Instance {
         let became = match said.kind.as_str() {
             "delivered" => Became::Delivered,
             "expired" => Became::Expired,
-            "failed" => Became::Failed(said.code.unwrap_or_default()),
+            // It is an edge's word, and kept for each device.
+            "failed" => Became::Failed(said.code.unwrap_or_default().chars().take(CODE_MAX).collect()),
             _ => return,
         };
         self.broadcasts.note(room, said.id, became);
