@@ -250,6 +250,11 @@ fn what_an_edge_says_of_a_device_is_in_the_answer_until_the_device_has_it() {
     edge_says(&mut world, 9, "hall", &[expired(2, 1)]);
     let has = || Became::Delivered;
     assert_eq!(became(&world, 5), [Became::Expired, has(), has(), pending()]);
+    // It is an edge's word, and costs no more than a word.
+    let code = "\u{e9}".repeat(100_000);
+    let much = SystemEvent::Failed { entry: entry(1), client, publish_id: publish_id(4), code };
+    edge_says(&mut world, 10, "hall", &[much]);
+    assert_eq!(became(&world, 5).last(), Some(&Became::Failed("\u{e9}".repeat(64))));
 }
 
 /// An edge brings, from that seq of its log on, what it says of publications in a room.
