@@ -8,9 +8,8 @@ use riser_model::{
     ClientId, Epoch, LogId, Position, Right, RoomId, Route, RouteNumber, Run, Seq, Stamp, Wall,
     door::{Ask, Code},
     event::{PublishedAs, Scope, SystemEvent},
-    time::Clock,
 };
-use riser_rooms::{Ingest, Input as BusInput};
+use riser_rooms::Input as BusInput;
 use riser_wire::{
     cloud_event::{self, About},
     entry::{ContentType, Publication},
@@ -282,20 +281,7 @@ fn edge_says(world: &mut World, first: u64, room: &str, events: &[SystemEvent]) 
     }
     let count = events.len() as u32;
     let run = Run::Entries { first: Seq(first), count, epoch: Epoch(50), entries: entries.into() };
-    let ingest = Ingest {
-        token: first,
-        log: LogId(9),
-        runs: vec![run],
-        routes,
-        origins: Vec::new(),
-        elsewhere: Vec::new(),
-        overflow: route("overflow"),
-        counted: true,
-        cursors: Vec::new(),
-        clock: Clock::Unanchored,
-    };
-    world.input(Input::Rooms(BusInput::Ingest(ingest)));
-    world.wait(1);
+    world.brings(LogId(9), run, routes, route("overflow"));
 }
 
 #[test]

@@ -7,9 +7,7 @@ use riser_model::{
     SubscriptionId,
     door::{Ask, Flow, From, Showing, Tell, Want},
     look::{Look, Presence, Seen},
-    time::Clock,
 };
-use riser_rooms::{Ingest, Input as BusInput};
 use riser_wire::{
     entry::{Kind, write_frame},
     membership::Membership,
@@ -59,20 +57,8 @@ fn ann_comes(world: &mut World, log: LogId) {
     let mut entries = Vec::new();
     write_frame(&mut entries, RouteNumber(0), Kind::Opened, 0, Stamp::default(), |out| one.write(out));
     let route = |channel: &str| Route { room, channel: channel.parse().unwrap(), client: ClientId::SYSTEM };
-    let ingest = Ingest {
-        token: 1,
-        log,
-        runs: vec![Run::Entries { first: Seq(1), count: 1, epoch, entries: entries.into() }],
-        routes: vec![route("members")],
-        origins: Vec::new(),
-        elsewhere: Vec::new(),
-        overflow: route("overflow"),
-        counted: true,
-        cursors: Vec::new(),
-        clock: Clock::Unanchored,
-    };
-    world.input(Input::Rooms(BusInput::Ingest(ingest)));
-    world.wait(1);
+    let run = Run::Entries { first: Seq(1), count: 1, epoch, entries: entries.into() };
+    world.brings(log, run, vec![route("members")], route("overflow"));
 }
 
 /// Of each roll on the disk from there on, whether it names her.

@@ -17,8 +17,9 @@ use riser_model::{
         Ask, Code, Credential, Flow, From, Intake, Prompt, Push, Secret, SessionRequest, Showing, Technical,
         Tell, Want,
     },
+    time::Clock,
 };
-use riser_rooms::{Bus, Config, Input as BusInput, RetainedTable, Start};
+use riser_rooms::{Bus, Config, Ingest, Input as BusInput, RetainedTable, Start};
 use riser_wire::entry::{Body, Frame, Kind, Publication, frames};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
@@ -60,6 +61,25 @@ pub struct World {
 }
 
 impl World {
+    /// An edge behind that log brings that run, in which these routes are new.
+    pub fn brings(&mut self, log: LogId, run: Run, routes: Vec<Route>, overflow: Route) {
+        let Run::Entries { first, .. } = run else { panic!("a run of entries") };
+        let ingest = Ingest {
+            token: first.0,
+            log,
+            runs: vec![run],
+            routes,
+            origins: Vec::new(),
+            elsewhere: Vec::new(),
+            overflow,
+            counted: true,
+            cursors: Vec::new(),
+            clock: Clock::Unanchored,
+        };
+        self.input(Input::Rooms(BusInput::Ingest(ingest)));
+        self.wait(1);
+    }
+
     pub fn new() -> Self {
         Self::gated("[]", "")
     }
