@@ -173,6 +173,7 @@ mod tests {
         (0..3).for_each(|n| givings.pull(pull(n), true));
         givings.pull(pull(3), false);
         assert_eq!(givings.next_live(), Some(pull(3)));
+        assert!(givings.take_turn().is_some(), "a permit that is free goes with what is large there too");
         givings.pull(pull(4), false);
         assert_eq!(past(&mut givings, START), Some(0), "in the same turn, whoever else has come");
         assert_eq!(past(&mut givings, START), Some(1), "as long as nothing large was given");
