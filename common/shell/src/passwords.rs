@@ -4,14 +4,18 @@
 //! all, and the rest is sent away to come back. It is begun in the system's idle class, whose threads are put aside the
 //! moment another wakes: one that is merely nice keeps the processor for its slice, 3 ms, and whoever is inside waits for
 //! that at each step. A machine that is never at rest would not get through with any, so what has taken
-//! [`LEISURE`] is begun once more, at a low priority, and the first of the two to end says what it came to. What matched is remembered in memory under a key that this process drew, so that a
-//! thousand devices that reconnect at once are let in at once; whatever does not match always costs the full
-//! price.
+//! [`LEISURE`] is begun once more, at a low priority, and the first of the two to end says what it came to. As a rule half of
+//! the processors do this and no more: with all of them busy, be it in the idle class, a kernel lets whoever wakes wait for
+//! milliseconds. The memory goes from one verification to the next as long as somebody waits, for taking it anew is thousands
+//! of page faults, in which other threads wait too.
+//!
+//! What matched is remembered in memory under a key that this process drew, so that a thousand devices that reconnect at once
+//! are let in at once; whatever does not match always costs the full price.
 
 use crate::{entropy, places::Places};
 use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher, PasswordVerifier, phc},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{PasswordHasher, phc},
 };
 use riser_gate::{PasswordHash, Verdict};
 use riser_model::door::Secret;
@@ -20,7 +24,8 @@ use std::{
     collections::BTreeSet,
     fmt,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -49,7 +54,7 @@ pub struct Passwords {
     /// Of the idle class, those included that nobody waits for any more.
     idle: Arc<Semaphore>,
     leisure: Duration,
-    waiting: Arc<Semaphore>,
+    queue: Arc<Queue>,
     places: Places,
     matched: Arc<Matched>,
 }
@@ -61,8 +66,10 @@ impl fmt::Debug for Passwords {
 }
 
 impl Passwords {
-    /// At most so many at the same time.
+    /// At most so many at the same time; 0 is half of the processors, one at least.
     pub fn new(verifiers: usize) -> Self {
+        let processors = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let verifiers = if verifiers == 0 { processors() / 2 } else { verifiers };
         Self::with_waiting(verifiers, WAITING_MAX)
     }
 
@@ -71,7 +78,7 @@ impl Passwords {
             verifiers: Arc::new(Semaphore::new(verifiers.max(1))),
             idle: Arc::new(Semaphore::new(verifiers.max(1))),
             leisure: LEISURE,
-            waiting: Arc::new(Semaphore::new(waiting_max)),
+            queue: Arc::new(Queue::new(waiting_max)),
             places: Places::default(),
             matched: Arc::new(Matched { key: entropy::bytes(), names: Mutex::default() }),
         }
@@ -87,7 +94,7 @@ impl Passwords {
         let Some(place) = self.places.take(from) else {
             return Verdict::Busy;
         };
-        let Ok(waiting) = self.waiting.try_acquire() else {
+        let Ok(waiting) = self.queue.places.try_acquire() else {
             return Verdict::Busy;
         };
         let Ok(verifier) = Arc::clone(&self.verifiers).acquire_owned().await else {
@@ -95,7 +102,8 @@ impl Passwords {
         };
         drop(waiting);
         let (says, said) = oneshot::channel();
-        let work = Arc::new(Work { matched: Arc::clone(&self.matched), name, hash, password });
+        let (matched, queue) = (Arc::clone(&self.matched), Arc::clone(&self.queue));
+        let work = Arc::new(Work { matched, queue, name, hash, password });
         // What it left behind in the idle class, where nothing may come of it for long, takes the place of others there, and
         // no place here.
         let (idle, leisure) = (Arc::clone(&self.idle).try_acquire_owned().ok(), self.leisure);
@@ -109,9 +117,43 @@ impl Passwords {
     }
 }
 
+/// Who waits, and what goes from one to the next.
+struct Queue {
+    places: Semaphore,
+    length: usize,
+    /// What those who are through verified in. As many as wait, at most.
+    memories: Mutex<Vec<Memory>>,
+}
+
+/// What a password is verified in.
+type Memory = Vec<Block>;
+
+impl Queue {
+    fn new(length: usize) -> Self {
+        Self { places: Semaphore::new(length), length, memories: Mutex::default() }
+    }
+
+    fn memory(&self) -> Memory {
+        self.memories().pop().unwrap_or_default()
+    }
+
+    /// Kept for who waits. If nobody does, none is kept.
+    fn give_back(&self, memory: Memory) {
+        let waiting = self.length - self.places.available_permits();
+        let mut memories = self.memories();
+        memories.push(memory);
+        memories.truncate(waiting);
+    }
+
+    fn memories(&self) -> MutexGuard<'_, Vec<Memory>> {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One verification.
 struct Work {
     matched: Arc<Matched>,
+    queue: Arc<Queue>,
     name: [u8; 32],
     hash: PasswordHash,
     password: Secret,
@@ -123,23 +165,27 @@ impl Work {
         if self.matched.holds(&self.name) {
             return Verdict::Matches;
         }
-        match Arc::clone(&self).matches(idle, leisure).await {
-            Some(true) => {
-                self.matched.remember(self.name);
-                Verdict::Matches
-            }
-            Some(false) => Verdict::Differs,
-            None => Verdict::Busy,
+        let Some((verdict, memory)) = Arc::clone(&self).verdict(idle, leisure).await else {
+            return Verdict::Busy;
+        };
+        self.queue.give_back(memory);
+        if verdict == Verdict::Matches {
+            self.matched.remember(self.name);
         }
+        verdict
     }
 
     /// What it comes to: at leisure, if there is a place for that, or else at a low priority. None if no thread could begin.
-    async fn matches(self: Arc<Self>, idle: Option<OwnedSemaphorePermit>, leisure: Duration) -> Option<bool> {
+    async fn verdict(
+        self: Arc<Self>,
+        idle: Option<OwnedSemaphorePermit>,
+        leisure: Duration,
+    ) -> Option<(Verdict, Memory)> {
         let (says, mut said) = mpsc::unbounded_channel();
         if let Some(place) = idle {
             Arc::clone(&self).begin(Class::Idle(place), says.clone());
-            if let Ok(Some(matches)) = timeout(leisure, said.recv()).await {
-                return Some(matches);
+            if let Ok(Some(said)) = timeout(leisure, said.recv()).await {
+                return Some(said);
             }
         }
         self.begin(Class::Nice, says);
@@ -147,11 +193,13 @@ impl Work {
     }
 
     /// Begins on a thread, which takes nothing that others wait for: one of the idle class may be put aside for long.
-    fn begin(self: Arc<Self>, class: Class, says: mpsc::UnboundedSender<bool>) {
+    fn begin(self: Arc<Self>, class: Class, says: mpsc::UnboundedSender<(Verdict, Memory)>) {
+        let mut memory = self.queue.memory();
         let work = move || {
             class.enter();
+            let verdict = verify(self.hash.expose(), &self.password.0, &mut memory);
             // The other of the two may be through.
-            let _ = says.send(verify(self.hash.expose(), &self.password.0));
+            let _ = says.send((verdict, memory));
             drop(class);
         };
         // A thread costs a thousandth of what it does here, and its class goes with it.
@@ -206,16 +254,37 @@ impl Matched {
     }
 }
 
-fn verify(hash: &str, password: &[u8]) -> bool {
-    match phc::PasswordHash::new(hash) {
-        Ok(hash) => Argon2::default().verify_password(password, &hash).is_ok(),
-        Err(_) => {
-            tracing::error!(
-                "a password hash in the configuration cannot be read; make it anew with `account hash`"
-            );
-            false
-        }
+fn verify(hash: &str, password: &[u8], memory: &mut Memory) -> Verdict {
+    let Some((argon2, salt, expected)) = parsed(hash) else {
+        tracing::error!(
+            "a password hash in the configuration cannot be read; make it anew with `account hash`"
+        );
+        return Verdict::Differs;
+    };
+    let blocks = argon2.params().block_count();
+    if memory.try_reserve_exact(blocks.saturating_sub(memory.len())).is_err() {
+        tracing::warn!(
+            bytes = blocks * Block::SIZE,
+            "a password cannot be verified: there is no memory for it"
+        );
+        return Verdict::Busy;
     }
+    memory.resize(blocks, Block::new());
+    let mut output = [0; phc::Output::MAX_LENGTH];
+    let computed = output.get_mut(..expected.len()).and_then(|output| {
+        argon2.hash_password_into_with_memory(password, &salt, output, memory).ok()?;
+        phc::Output::new(output).ok()
+    });
+    // The comparison of outputs takes the same time wherever they differ.
+    if computed.is_some_and(|computed| computed == expected) { Verdict::Matches } else { Verdict::Differs }
+}
+
+fn parsed(hash: &str) -> Option<(Argon2<'static>, phc::Salt, phc::Output)> {
+    let hash = phc::PasswordHash::new(hash).ok()?;
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+    let version = Version::try_from(hash.version?).ok()?;
+    let params = Params::try_from(&hash).ok()?;
+    Some((Argon2::new(algorithm, version, params), hash.salt?, hash.hash?))
 }
 
 /// The hash of a password as configuration holds it: argon2id with 19 MiB and two passes.
@@ -314,6 +383,44 @@ mod tests {
             stat.rsplit(')').next().unwrap().split_whitespace().nth(38).unwrap().to_owned()
         });
         assert_eq!(policy.join().unwrap(), "5");
+    }
+
+    /// Two hashes of different costs in the same memory, larger first and smaller first: what is left in it is nobody's.
+    #[test]
+    fn what_another_verified_in_changes_nothing() {
+        let other =
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 3, 2, Some(16)).unwrap());
+        let small = other.hash_password_with_salt(b"small", &[7; 16]).unwrap().to_string();
+        let large = hash(b"large");
+        let mut memory = Memory::new();
+        for (hash, password) in [(large.expose(), "large"), (&small, "small"), (large.expose(), "large")] {
+            assert_eq!(verify(hash, b"else", &mut memory), Verdict::Differs);
+            assert_eq!(verify(hash, password.as_bytes(), &mut memory), Verdict::Matches);
+        }
+    }
+
+    #[tokio::test]
+    async fn memory_is_kept_as_long_as_somebody_waits() {
+        let passwords = Passwords::with_waiting(1, 8);
+        let (hash, wrong) = (hash(b"right"), || secret("wrong"));
+        passwords.verify(hash.clone(), wrong(), None).await;
+        assert!(passwords.queue.memories().is_empty(), "nobody waits");
+        let mut waits = Box::pin(passwords.verify(hash.clone(), wrong(), None));
+        let busy = Arc::clone(&passwords.verifiers).acquire_owned().await.unwrap();
+        assert!(futures_now(&mut waits).is_none());
+        passwords.queue.give_back(vec![Block::new()]);
+        passwords.queue.give_back(vec![Block::new()]);
+        assert_eq!(passwords.queue.memories().len(), 1, "one for each who waits");
+        drop(busy);
+        assert_eq!(waits.await, Verdict::Differs);
+        assert!(passwords.queue.memories().is_empty());
+    }
+
+    #[test]
+    fn half_of_the_processors_verify_if_nothing_else_is_said() {
+        let processors = thread::available_parallelism().unwrap().get();
+        assert_eq!(Passwords::new(0).verifiers.available_permits(), (processors / 2).max(1));
+        assert_eq!(Passwords::new(3).verifiers.available_permits(), 3);
     }
 
     #[tokio::test]

@@ -43,7 +43,7 @@ pub struct LimitsConfig {
     /// What channels may retain together, in memory and on disk.
     pub retained: ByteSize,
     /// Passwords verified at the same time; each takes 19 MiB for a moment, twice that on a machine that is never
-    /// at rest.
+    /// at rest. 0 is half of the processors, one at least.
     pub password_verifiers: usize,
 }
 
@@ -65,7 +65,7 @@ impl Default for LimitsConfig {
             drain: Duration::seconds(5),
             tail: ByteSize::mib(4),
             retained: ByteSize::mib(4),
-            password_verifiers: 2,
+            password_verifiers: 0,
         }
     }
 }
@@ -82,6 +82,10 @@ impl LimitsConfig {
                 )
             })
         };
+        let verifiers = (self.password_verifiers > 64).then(|| {
+            let what = format!("{} is out of range", self.password_verifiers);
+            Invalid::new("limits.password_verifiers", what, "want 0 (half of the processors) to 64")
+        });
         let length = |name: &str, value: Duration, max_s: u64| {
             (!(1..=max_s * 1000).contains(&value.ms())).then(|| {
                 let max = Duration::seconds(max_s);
@@ -112,7 +116,7 @@ impl LimitsConfig {
             length("stall", self.stall, 3600),
             length("drain", self.drain, 600),
             tail,
-            count("password_verifiers", self.password_verifiers, 64),
+            verifiers,
         ]
         .into_iter()
         .flatten()
