@@ -333,7 +333,7 @@ impl Bus {
         let now = self.now.time;
         let channel = self.graph.channel_mut(slot);
         if roused >= rounds::MANY {
-            channel.wide_until = now.plus(rounds::WAIT_MAX);
+            channel.wide_until = now.plus(rounds::ROUND_MAX);
         }
         now < channel.wide_until
     }

@@ -1,19 +1,27 @@
-//! Who is to hear of something, and when: a fan-out to few at once, those to many in rounds.
+//! Who is to hear of something, and when: a fan-out to few at once, those to many in turns.
 //!
-//! Whoever hears of a publication costs a wake, a write and a read, however little it is. After a fan-out to many, what is
-//! committed while the last of them still have theirs to read gathers, and everybody hears of it together in the next
-//! round: fewer and larger deliveries. The first one begins a round at once, so a publication that comes alone waits for
-//! nothing. Nobody is in two rounds, and nothing is queued here but the ids of connections, each at most twice: once for a round, once to hear at once.
+//! Whoever hears of a publication costs a wake, a write and a read, however little it is. In fan-outs to many, one after the
+//! other hears, each [`EACH`] after the one before: what is committed until somebody's turn comes again gathers, and is heard
+//! together. Who hears is spread over that time, for all at once would wait for each other longer than they gather. After a
+//! rest two hundred hear without waiting, so a publication that comes alone is heard as it comes. Nobody is in the round
+//! twice, and nothing is queued here but the ids of connections, each at most twice: once for the round, once to hear at once.
 
 use riser_model::{ConnectionId, Time};
 use std::{collections::VecDeque, time::Duration};
 
 /// From so many on a fan-out is one to many.
 pub(crate) const MANY: usize = 64;
-/// What the next round waits for each who hears in this one.
-const EACH: Duration = Duration::from_micros(10);
-/// The most that it waits.
-pub(crate) const WAIT_MAX: Duration = Duration::from_millis(50);
+/// What each who hears has of a round: half again what it costs two processors (`tests/bench`, fan-out).
+const EACH: Duration = Duration::from_micros(15);
+/// Whose turn it was has the next one about so long after it at the latest, however many there are.
+pub(crate) const ROUND_MAX: Duration = Duration::from_millis(50);
+/// Whose turn comes within this hear together: a timer of the runtime has no finer grain.
+const SLICE: Duration = Duration::from_millis(1);
+/// What a slice makes up for at most: a timer that was late, or a rest.
+const LATE_MAX: Duration = Duration::from_millis(3);
+/// So many hear at once after a rest.
+#[cfg(test)]
+pub(crate) const AT_ONCE: usize = 200;
 
 /// What a connection is to a round.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,12 +48,12 @@ pub(crate) enum Turn {
 pub(crate) struct Rounds {
     /// Who hears at once, in order.
     due: VecDeque<ConnectionId>,
-    /// Who hears in this round and has not yet.
+    /// Who hears in its turn, in order.
     round: VecDeque<ConnectionId>,
-    /// Who hears in the next one.
-    gathering: VecDeque<ConnectionId>,
-    /// When that may begin.
-    next: Time,
+    /// When the slice that runs began, and how many may still hear in it.
+    began: Time,
+    left: u128,
+    is_hurried: bool,
 }
 
 impl Rounds {
@@ -54,9 +62,9 @@ impl Rounds {
         self.due.push_back(connection);
     }
 
-    /// That one hears in the next round.
+    /// That one hears when all who are in the round have.
     pub(crate) fn gather(&mut self, connection: ConnectionId) {
-        self.gathering.push_back(connection);
+        self.round.push_back(connection);
     }
 
     /// Who hears next, and how. None if nobody does yet.
@@ -64,22 +72,30 @@ impl Rounds {
         if let Some(connection) = self.due.pop_front() {
             return Some(Turn::AtOnce(connection));
         }
-        if self.round.is_empty() && !self.gathering.is_empty() && now >= self.next {
-            std::mem::swap(&mut self.round, &mut self.gathering);
-            let width = u32::try_from(self.round.len()).unwrap_or(u32::MAX);
-            self.next = now.plus(EACH.saturating_mul(width).min(WAIT_MAX));
+        let width = u32::try_from(self.round.len()).unwrap_or(u32::MAX);
+        if width == 0 {
+            return None;
+        }
+        let passed = now.since(self.began);
+        if passed >= SLICE {
+            let each = EACH.min(ROUND_MAX / width).max(Duration::from_nanos(1));
+            self.began = now;
+            self.left = passed.min(LATE_MAX).as_nanos() / each.as_nanos();
+        }
+        if !self.is_hurried {
+            self.left = self.left.checked_sub(1)?;
         }
         self.round.pop_front().map(Turn::InRound)
     }
 
-    /// When the next round begins, if anybody waits for it.
+    /// When the next slice begins, if anybody waits for it.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        (!self.gathering.is_empty()).then_some(self.next)
+        (!self.round.is_empty()).then(|| self.began.plus(SLICE))
     }
 
     /// Nobody waits any more.
     pub(crate) fn hurry(&mut self) {
-        self.next = Time::default();
+        self.is_hurried = true;
     }
 }
 
@@ -87,29 +103,58 @@ impl Rounds {
 mod tests {
     use super::*;
 
-    fn all(rounds: &mut Rounds, now: Time) -> usize {
+    fn heard(rounds: &mut Rounds, now: Time) -> usize {
         std::iter::from_fn(|| rounds.pop(now)).count()
     }
 
     #[test]
-    fn the_next_round_waits_for_everybody_in_this_one_and_no_longer_than_its_bound() {
+    fn after_a_rest_some_hear_at_once_and_the_others_so_many_in_a_millisecond() {
         let mut rounds = Rounds::default();
-        for (width, wait) in [(100, Duration::from_millis(1)), (100_000, WAIT_MAX)] {
-            let now = Time::default().plus(Duration::from_secs(width));
-            (0..width).for_each(|n| rounds.gather(ConnectionId(n)));
-            assert_eq!(all(&mut rounds, now), width as usize, "the first begins at once");
-            rounds.gather(ConnectionId(1));
-            rounds.push(ConnectionId(2));
-            assert_eq!(rounds.deadline(), Some(now.plus(wait)));
+        let mut now = Time::default().plus(Duration::from_secs(1));
+        (0..900).for_each(|n| rounds.gather(ConnectionId(n)));
+        assert_eq!(heard(&mut rounds, now), AT_ONCE);
+        for slice in [66, 66, 66] {
+            rounds.push(ConnectionId(1000));
             let turn = rounds.pop(now);
             assert_eq!(
                 turn,
-                Some(Turn::AtOnce(ConnectionId(2))),
-                "who is not one of many waits for no round"
+                Some(Turn::AtOnce(ConnectionId(1000))),
+                "who is not one of many waits for nobody"
             );
-            assert_eq!(all(&mut rounds, now), 0);
-            assert_eq!(all(&mut rounds, now.plus(wait)), 1);
-            assert_eq!(rounds.deadline(), None);
+            assert_eq!(heard(&mut rounds, now), 0);
+            now = now.plus(SLICE);
+            assert_eq!(rounds.deadline(), Some(now));
+            assert_eq!(heard(&mut rounds, now), slice);
         }
+        now = now.plus(SLICE * 2);
+        assert_eq!(heard(&mut rounds, now), 133, "what a timer was late is made up for");
+        now = now.plus(Duration::from_secs(1));
+        assert_eq!(heard(&mut rounds, now), AT_ONCE, "as after a rest");
+        now = now.plus(Duration::from_secs(1));
+        assert_eq!(heard(&mut rounds, now), 900 - 2 * AT_ONCE - 3 * 66 - 133, "who is left");
+        assert_eq!(rounds.deadline(), None);
+        rounds.gather(ConnectionId(0));
+        assert_eq!(heard(&mut rounds, now), 1, "and what is left of the slice is anybody's");
+    }
+
+    #[test]
+    fn however_many_there_are_their_turn_comes() {
+        let mut rounds = Rounds::default();
+        let mut now = Time::default().plus(Duration::from_secs(1));
+        (0..1_000_000).for_each(|n| rounds.gather(ConnectionId(n)));
+        let (mut all, began) = (0, now);
+        while rounds.deadline().is_some() && now.since(began) < ROUND_MAX * 3 {
+            all += heard(&mut rounds, now);
+            now = now.plus(SLICE);
+        }
+        assert!(all > 900_000, "{all}: one in fifty in each millisecond");
+    }
+
+    #[test]
+    fn who_is_in_a_hurry_waits_for_no_slice() {
+        let mut rounds = Rounds::default();
+        rounds.hurry();
+        (0..1000).for_each(|n| rounds.gather(ConnectionId(n)));
+        assert_eq!(heard(&mut rounds, Time::default()), 1000);
     }
 }
