@@ -2,7 +2,7 @@
 //!
 //! An acceptor is one state of a connection that stands at a gate. It looks at what the peer has shown and at where it
 //! comes from, and answers at once or begins its *dance*: it says something and hears the answer, or has something done
-//! elsewhere and awaits the verdict. To make a new one, write its file, and name it in [`Acceptor`] and [`Kind`].
+//! elsewhere and awaits the verdict. A new one is its file, and a row of the table below; the crate's README shows how.
 //!
 //! All refusals of credentials are one and the same value, so that nothing can be told from them; why it really was is
 //! for admins, in [`Refused::why`].
@@ -13,18 +13,20 @@ pub mod certificate;
 pub mod claim;
 pub mod cookie;
 pub mod jwt;
+pub mod key;
 pub mod knock;
 pub mod origin;
 pub mod password;
 pub mod schedule;
 pub mod seats;
+pub mod secret;
 pub mod signed;
 pub mod ticket;
 pub mod token;
 pub mod tty;
 
 use crate::{
-    directory::Directory,
+    directory::{Directory, Member},
     gate::{Caller, Effect, Proof, Standing, Verdict},
     words::Words,
 };
@@ -34,9 +36,10 @@ use claim::AwaitProof;
 use origin::Pages;
 use riser_model::{
     Now, Principal, Wall,
-    door::{Code, Credential, Method, Prompt, Refusal, Secret},
+    door::{Code, Credential, Prompt, Refusal, Secret},
 };
-use schedule::Week;
+use schedule::Schedule;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
@@ -50,195 +53,224 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 /// Verifiers are few and their queue is bounded; this covers a full one on a slow machine.
 pub(crate) const VERDICT_DEADLINE: Duration = DEADLINE.saturating_mul(3);
 
-/// One of them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Acceptor {
-    /// Nothing shown at all, where a listener allows that by name.
-    Anonymous(Anonymous),
-    /// A user or device and its password.
-    Password,
-    /// A bearer token that the directory knows by its hash.
-    Token,
-    /// A token that an issuer of the account has signed.
-    Jwt,
-    /// A ticket that a connection had made for this one.
-    Ticket,
-    /// What a browser was given at sign-in.
-    Cookie,
-    /// The certificate that TLS was begun with.
-    Certificate,
-    /// A password that was signed with a key, where nobody can be asked.
-    Signed,
-    /// A challenge, answered with a key or a shared secret.
-    Claim(Method),
-    /// Where the peer comes from.
-    Address(Networks),
-    /// Of which page's browser it is.
-    Origin(Pages),
-    /// When it comes.
-    Schedule(Week),
-    /// That the room has a free seat.
-    Seats(u32),
-    /// That an admin says yes.
-    Knock,
-    /// A person at a terminal, in words.
-    Tty(Arc<Words>),
+/// Makes of the table below all that has one line for each acceptor: the enums of them, their names, and how each begins.
+/// A row is the acceptor's file, which is its name in configuration and events too, and what is written beside that name.
+/// What a file lacks does not compile.
+macro_rules! acceptors {
+    (
+        written { $( $(#[$doc:meta])* $file:ident $Written:ident $(($beside:ident: $text:ty))?; )* }
+        brought { $( $(#[$b_doc:meta])* $b_file:ident $Brought:ident ($with:ident: $what:ty); )* }
+        besides { $( $(#[$o_doc:meta])* $o_file:ident $Other:ident as $Same:ident; )* }
+    ) => {
+        /// One of them.
+        #[derive(Clone, PartialEq, Eq, Debug)]
+        pub enum Acceptor {
+            $( $(#[$doc])* $Written $((<$text as Written>::Asked))?, )*
+            $( $(#[$b_doc])* $Brought($what), )*
+            $( $(#[$o_doc])* $Other, )*
+        }
+
+        /// Which acceptor it is.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Kind {
+            $( $(#[$doc])* $Written, )*
+            $( $(#[$b_doc])* $Brought, )*
+        }
+
+        /// One stage of a gate, as a person writes it.
+        #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum AcceptorConfig {
+            $( $(#[$doc])* $Written $(($text))?, )*
+            /// The first of these that takes what was shown, or whose condition is met, decides.
+            Any(Vec<Self>),
+        }
+
+        impl Kind {
+            /// All of them.
+            pub(crate) const ALL: &[Self] = &[$( Self::$Written, )* $( Self::$Brought, )*];
+
+            /// Its name in configuration and events.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $( Self::$Written => stringify!($file), )*
+                    $( Self::$Brought => stringify!($b_file), )*
+                }
+            }
+
+            /// What it means to have passed it.
+            pub(crate) fn sort(self) -> Sort {
+                match self {
+                    $( Self::$Written => $file::SORT, )*
+                    $( Self::$Brought => $b_file::SORT, )*
+                }
+            }
+        }
+
+        impl Acceptor {
+            /// Which one it is.
+            pub fn kind(&self) -> Kind {
+                match self {
+                    $( Self::$Written { .. } => Kind::$Written, )*
+                    $( Self::$Brought(_) => Kind::$Brought, )*
+                    $( Self::$Other => Kind::$Same, )*
+                }
+            }
+
+            pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
+                match self {
+                    $( Self::$Written $(($beside))? => $file::begin($($beside,)? given), )*
+                    $( Self::$Brought($with) => $b_file::begin($with, given), )*
+                    $( Self::$Other => $o_file::begin(given), )*
+                }
+            }
+        }
+
+        impl AcceptorConfig {
+            /// What it says.
+            pub(crate) fn part(&self) -> Part<'_> {
+                match self {
+                    $( Self::$Written $(($beside))? => Part::One(One {
+                        name: stringify!($file),
+                        lists: None $( .or($beside.lists()) )?,
+                        of_rooms: [$( <$text as Written>::OF_ROOMS )?].contains(&true),
+                        asked: asked!($Written $($beside)?),
+                    }), )*
+                    Self::Any(stages) => Part::Any(stages),
+                }
+            }
+        }
+    };
 }
 
-/// Which acceptor it is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Kind {
-    /// [`Acceptor::Anonymous`].
-    Anonymous,
-    /// [`Acceptor::Password`].
-    Password,
-    /// [`Acceptor::Token`].
-    Token,
-    /// [`Acceptor::Jwt`].
-    Jwt,
-    /// [`Acceptor::Ticket`].
-    Ticket,
-    /// [`Acceptor::Cookie`].
-    Cookie,
-    /// [`Acceptor::Certificate`].
-    Certificate,
-    /// [`Acceptor::Claim`] by key.
-    Key,
-    /// [`Acceptor::Claim`] by shared secret.
-    Secret,
-    /// [`Acceptor::Address`].
-    Address,
-    /// [`Acceptor::Origin`].
-    Origin,
-    /// [`Acceptor::Schedule`].
-    Schedule,
-    /// [`Acceptor::Seats`].
-    Seats,
-    /// [`Acceptor::Knock`].
-    Knock,
-    /// [`Acceptor::Tty`].
-    Tty,
+/// What a row is asked by.
+macro_rules! asked {
+    ($Written:ident) => {
+        Ok(Acceptor::$Written)
+    };
+    ($Written:ident $beside:ident) => {
+        $beside.asked().map(Acceptor::$Written)
+    };
+}
+
+acceptors! {
+    // What a `gate = [...]` names.
+    written {
+        /// A user or device and its password.
+        password Password;
+        /// A bearer token that the directory knows by its hash.
+        token Token;
+        /// A token that an issuer of the account has signed (JWT).
+        jwt Jwt;
+        /// A ticket that another connection had made for this one.
+        ticket Ticket;
+        /// What a browser was given at sign-in, also where a ticket stands for that.
+        cookie Cookie;
+        /// The certificate that TLS was begun with, at a listener that asks for one.
+        certificate Certificate;
+        /// A challenge, signed with a key of the user or client.
+        key Key;
+        /// A challenge, proven with the secret that the user or client shares with this instance.
+        secret Secret;
+        /// Only from these networks.
+        address Address(networks: Networks);
+        /// Only browsers that act for these pages, as their `Origin` says. MQTT and native clients name none.
+        origin Origin(pages: Pages);
+        /// Only at these hours, in UTC.
+        schedule Schedule(hours: Schedule);
+        /// At most so many connections in the room at the same time.
+        seats Seats(most: u32);
+        /// Only if an admin of the account says yes.
+        knock Knock;
+    }
+    // What a listener has besides.
+    brought {
+        /// Nothing shown at all, where a listener allows that by name.
+        anonymous Anonymous(anonymous: Anonymous);
+        /// A person at a terminal, in words.
+        tty Tty(words: Arc<Words>);
+    }
+    // Another way to show what one of those takes.
+    besides {
+        /// A password that was signed with a key, where nobody can be asked.
+        signed Signed as Key;
+    }
+}
+
+/// What is written beside an acceptor's name.
+pub trait Written {
+    /// What it is asked by.
+    type Asked;
+    /// Whether it looks at the room: accounts have no such gate.
+    const OF_ROOMS: bool = false;
+
+    /// What of it every pass looks at, where that is a list.
+    fn lists(&self) -> Option<Listed>;
+
+    /// What it is asked by; where nobody could pass, what would be right.
+    fn asked(&self) -> Result<Self::Asked, &'static str>;
+}
+
+/// A list beside an acceptor's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// So many things.
+    pub count: usize,
+    /// A change makes no longer one.
+    pub most: usize,
+    /// Of what.
+    pub of: &'static str,
+}
+
+/// What a stage says, or a part of it.
+pub(crate) enum Part<'a> {
+    Any(&'a [AcceptorConfig]),
+    One(One),
+}
+
+/// An acceptor, as it is written.
+pub(crate) struct One {
+    pub(crate) name: &'static str,
+    pub(crate) lists: Option<Listed>,
+    pub(crate) of_rooms: bool,
+    pub(crate) asked: Result<Acceptor, &'static str>,
+}
+
+/// What it means to have passed an acceptor.
+#[derive(Clone, Copy)]
+pub(crate) enum Sort {
+    /// It came from there, or then: it is asked anew before each room.
+    Condition,
+    /// It is somebody, by what stands for what was proven elsewhere, or by nothing: that has its own evidence, or none.
+    Lent,
+    /// It is somebody, by what the directory has of it.
+    Known(Known),
+}
+
+/// What a directory has of somebody, for one acceptor.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    /// The digests of those that it may have shown.
+    pub(crate) of: fn(&Directory, &Member) -> BTreeSet<[u8; 32]>,
+    /// There may be several, and it is not known which it was.
+    pub(crate) is_one_of_several: bool,
 }
 
 impl Kind {
-    /// Its name in configuration and events.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Anonymous => "anonymous",
-            Self::Password => "password",
-            Self::Token => "token",
-            Self::Jwt => "jwt",
-            Self::Ticket => "ticket",
-            Self::Cookie => "cookie",
-            Self::Certificate => "certificate",
-            Self::Key => "key",
-            Self::Secret => "secret",
-            Self::Address => "address",
-            Self::Origin => "origin",
-            Self::Schedule => "schedule",
-            Self::Seats => "seats",
-            Self::Knock => "knock",
-            Self::Tty => "tty",
-        }
-    }
-
     /// One that says who somebody is, by its name.
     pub(crate) fn proving(name: &str) -> Option<Self> {
-        let all = [
-            Self::Anonymous,
-            Self::Password,
-            Self::Token,
-            Self::Jwt,
-            Self::Ticket,
-            Self::Cookie,
-            Self::Certificate,
-            Self::Key,
-            Self::Secret,
-            Self::Tty,
-        ];
-        all.into_iter().find(|kind| kind.name() == name)
+        Self::ALL.iter().copied().find(|kind| kind.identifies() && kind.name() == name)
     }
 
     /// Whether who has passed it once has passed it for good: who somebody is does not change with the room, where and
     /// when it comes may.
     pub(crate) fn identifies(self) -> bool {
-        match self {
-            Self::Anonymous
-            | Self::Password
-            | Self::Token
-            | Self::Ticket
-            | Self::Cookie
-            | Self::Certificate
-            | Self::Jwt
-            | Self::Key
-            | Self::Secret
-            | Self::Tty => true,
-            Self::Address | Self::Origin | Self::Schedule | Self::Seats | Self::Knock => false,
-        }
+        !matches!(self.sort(), Sort::Condition)
     }
 
     /// Whether it lets pass by a credential that the directory knows, or by somebody whom it names.
     pub(crate) fn is_backed(self) -> bool {
-        match self {
-            Self::Password
-            | Self::Token
-            | Self::Certificate
-            | Self::Jwt
-            | Self::Key
-            | Self::Secret
-            | Self::Tty => true,
-            Self::Anonymous
-            | Self::Ticket
-            | Self::Cookie
-            | Self::Address
-            | Self::Origin
-            | Self::Schedule
-            | Self::Seats
-            | Self::Knock => false,
-        }
-    }
-}
-
-impl Acceptor {
-    /// Which one it is.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Anonymous(_) => Kind::Anonymous,
-            Self::Password => Kind::Password,
-            Self::Token => Kind::Token,
-            Self::Jwt => Kind::Jwt,
-            Self::Ticket => Kind::Ticket,
-            Self::Cookie => Kind::Cookie,
-            Self::Certificate => Kind::Certificate,
-            Self::Signed | Self::Claim(Method::Key) => Kind::Key,
-            Self::Claim(Method::Secret) => Kind::Secret,
-            Self::Address(_) => Kind::Address,
-            Self::Origin(_) => Kind::Origin,
-            Self::Schedule(_) => Kind::Schedule,
-            Self::Seats(_) => Kind::Seats,
-            Self::Knock => Kind::Knock,
-            Self::Tty(_) => Kind::Tty,
-        }
-    }
-
-    pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
-        match self {
-            Self::Anonymous(anonymous) => anonymous.begin(given),
-            Self::Password => password::begin(given),
-            Self::Token => token::begin(given),
-            Self::Jwt => jwt::begin(given),
-            Self::Ticket => ticket::begin(given),
-            Self::Cookie => cookie::begin(given),
-            Self::Certificate => certificate::begin(given),
-            Self::Signed => signed::begin(given),
-            Self::Claim(method) => claim::begin(*method, given),
-            Self::Address(networks) => address::begin(networks, given),
-            Self::Origin(pages) => pages.begin(given),
-            Self::Schedule(week) => week.begin(given),
-            Self::Seats(most) => seats::begin(*most),
-            Self::Knock => knock::begin(),
-            Self::Tty(words) => tty::begin(words, given),
-        }
+        matches!(self.sort(), Sort::Known(_))
     }
 }
 

@@ -50,8 +50,6 @@ pub const RULES_MAX: usize = 1_000_000;
 pub const AWAITED_MAX: usize = 1_000;
 /// The most issuers of an account, and the most acceptors of a gate, those of an `any` too, as changes make them.
 pub const ACCEPTORS_MAX: usize = 64;
-/// The most hours of a schedule, as changes make it.
-pub const HOURS_MAX: usize = 64;
 /// The most credentials of a user or client that changes make.
 pub const CREDENTIALS_MAX: usize = 64;
 /// The most clients by which a user comes: browsers and programs that have signed in lately.

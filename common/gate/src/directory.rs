@@ -82,19 +82,19 @@ pub struct Directory {
 }
 
 #[derive(Clone, Debug)]
-struct Member {
-    principal: Arc<Principal>,
+pub(crate) struct Member {
+    pub(crate) principal: Arc<Principal>,
     is_person: bool,
     /// What its rights are made of.
     rules: Vec<Rule>,
-    password: Option<PasswordHash>,
+    pub(crate) password: Option<PasswordHash>,
     key: Option<PublicKey>,
     relays: bool,
-    keys: Vec<DeviceKey>,
-    secret: Option<SharedSecret>,
+    pub(crate) keys: Vec<DeviceKey>,
+    pub(crate) secret: Option<SharedSecret>,
     /// Digests of its tokens, and of the names in its certificates.
-    tokens: BTreeSet<[u8; 32]>,
-    certificates: BTreeSet<[u8; 32]>,
+    pub(crate) tokens: BTreeSet<[u8; 32]>,
+    pub(crate) certificates: BTreeSet<[u8; 32]>,
 }
 
 impl Member {
@@ -387,9 +387,14 @@ impl Directory {
     }
 
     /// The server that knows somebody's password; none where it is known here, and of devices.
-    fn judging(&self, member: &Member) -> Option<&Arc<LdapServer>> {
+    pub(crate) fn judging(&self, member: &Member) -> Option<&Arc<LdapServer>> {
         let is_judged = member.is_person && member.password.is_none();
         is_judged.then(|| self.ldaps.get(&member.principal.account_name)).flatten()
+    }
+
+    /// Those who vouch for users of an account, by what is known of them.
+    pub(crate) fn vouched(&self, account: AccountId) -> BTreeSet<[u8; 32]> {
+        self.vouched.get(&account).cloned().unwrap_or_default()
     }
 
     /// The gate of an account, before its lobby and all its rooms; none where it has none.

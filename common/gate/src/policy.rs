@@ -7,7 +7,7 @@ use crate::{
     sequence::{Sequence, Stage},
     words::Words,
 };
-use riser_model::{Principal, door::Method};
+use riser_model::Principal;
 use std::{sync::Arc, time::Duration};
 
 /// Who may enter through a listener. What an account and its rooms want beyond that, the directory says.
@@ -34,8 +34,9 @@ impl Policy {
             Acceptor::Jwt,
             Acceptor::Token,
             Acceptor::Ticket,
+            Acceptor::Key,
+            Acceptor::Secret,
         ];
-        acceptors.extend(Method::ALL.map(Acceptor::Claim));
         if let Some(name) = anonymous {
             let principal = directory.require(&format!("{key}.anonymous"), name)?;
             acceptors.push(Acceptor::Anonymous(Anonymous::new(principal)));

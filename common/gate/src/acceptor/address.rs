@@ -1,7 +1,21 @@
 //! Looks at where a peer comes from: one of the networks that are listed, or it does not pass.
 
-use super::{Given, Step, not_here};
+use super::{Given, Listed, Sort, Step, Written, not_here};
 pub use riser_model::{Network, Networks};
+
+pub(crate) const SORT: Sort = Sort::Condition;
+
+impl Written for Networks {
+    type Asked = Self;
+
+    fn lists(&self) -> Option<Listed> {
+        None
+    }
+
+    fn asked(&self) -> Result<Self, &'static str> {
+        if self.0.is_empty() { Err("name at least one network, or leave it out") } else { Ok(self.clone()) }
+    }
+}
 
 pub(crate) fn begin(networks: &Networks, given: &Given<'_>) -> Step {
     if given.caller.address.is_some_and(|address| networks.hold(address)) {

@@ -1,6 +1,6 @@
 //! Takes a peer without a credential, as the principal that the listener names.
 
-use super::{Given, Step};
+use super::{Given, Sort, Step};
 use crate::directory::Directory;
 use riser_model::{Principal, door::Credential};
 use std::sync::Arc;
@@ -21,18 +21,20 @@ impl Anonymous {
     pub(crate) fn renewed(&self, directory: &Directory) -> Option<Self> {
         directory.principal(self.principal.client).cloned().map(Self::new)
     }
+}
 
-    /// A credential that was shown and is wrong never falls through to here, but for a cookie: nobody chose to show it.
-    pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
-        match given.credential {
-            Credential::Anonymous | Credential::Cookie(_) => {
-                Step::Pass(Some(Arc::clone(&self.principal)), None)
-            }
-            Credential::Person
-            | Credential::Password { .. }
-            | Credential::Token(_)
-            | Credential::Ticket(_)
-            | Credential::Claim { .. } => Step::Next(None),
+pub(crate) const SORT: Sort = Sort::Lent;
+
+/// A credential that was shown and is wrong never falls through to here, but for a cookie: nobody chose to show it.
+pub(crate) fn begin(anonymous: &Anonymous, given: &Given<'_>) -> Step {
+    match given.credential {
+        Credential::Anonymous | Credential::Cookie(_) => {
+            Step::Pass(Some(Arc::clone(&anonymous.principal)), None)
         }
+        Credential::Person
+        | Credential::Password { .. }
+        | Credential::Token(_)
+        | Credential::Ticket(_)
+        | Credential::Claim { .. } => Step::Next(None),
     }
 }

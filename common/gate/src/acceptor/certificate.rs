@@ -4,9 +4,12 @@
 //! nothing else is shown, or nothing but the claim to be that very one, and no longer than the certificate holds. Who says anew
 //! who it is, and how it proves that, is asked for that proof: the certificate of its connection is the one that it came by.
 
-use super::{Given, Step, not_authorised};
+use super::{Given, Known, Sort, Step, not_authorised};
 use riser_model::{Principal, door::Credential};
 use std::sync::Arc;
+
+pub(crate) const SORT: Sort =
+    Sort::Known(Known { of: |_, member| member.certificates.clone(), is_one_of_several: true });
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Some(certificate) = &given.caller.certificate else { return Step::Next(None) };

@@ -9,7 +9,7 @@
 //!
 //! A program that signs in is given the same as a token, which says that it is one: neither counts in the other's place.
 
-use super::{Awaits, Given, Kind, No, Step, VERDICT_DEADLINE, Whom, not_authorised};
+use super::{Awaits, Given, Kind, No, Sort, Step, VERDICT_DEADLINE, Whom, not_authorised};
 use crate::gate::{Effect, Proof};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -149,6 +149,8 @@ pub fn parts(shown: &[u8]) -> Option<(&str, Secret)> {
     let (text, signature) = std::str::from_utf8(shown).ok()?.rsplit_once('.')?;
     Some((text, Secret(URL_SAFE_NO_PAD.decode(signature).ok()?.into())))
 }
+
+pub(crate) const SORT: Sort = Sort::Lent;
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let (shown, is_token) = match given.credential {

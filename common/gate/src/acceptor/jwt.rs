@@ -5,7 +5,7 @@
 //! what a token says about where to get one is refused. A claim that comes twice is refused, for two readers might see two
 //! tokens.
 
-use super::{Awaits, Given, No, Step, VERDICT_DEADLINE, Whom, not_authorised};
+use super::{Awaits, Given, Known, No, Sort, Step, VERDICT_DEADLINE, Whom, not_authorised};
 use crate::{
     directory::Directory,
     gate::{Effect, Proof},
@@ -24,6 +24,11 @@ pub const JWT_BYTES_MAX: usize = 8 * 1024;
 const SKEW_S: i64 = 60;
 /// Header members that would have us believe something else than our own keys, or that must be understood and are not.
 const REFUSED: [&str; 7] = ["crit", "jku", "jwk", "x5u", "x5c", "zip", "b64"];
+
+pub(crate) const SORT: Sort = Sort::Known(Known {
+    of: |directory, member| directory.vouched(member.principal.account),
+    is_one_of_several: true,
+});
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Credential::Token(token) = given.credential else { return Step::Next(None) };

@@ -3,7 +3,7 @@
 //! Only a browser says it, and says the truth: whoever is none may say anything, so this stands beside what proves who somebody
 //! is and never in place of it. MQTT says nothing, and a native client as a rule does not: they do not pass.
 
-use super::{Given, Step, not_here};
+use super::{Given, Listed, Sort, Step, Written, not_here};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -66,13 +66,25 @@ impl<'de> Deserialize<'de> for Page {
     }
 }
 
-impl Pages {
-    pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
-        let page = given.caller.origin.as_deref().and_then(|origin| origin.parse().ok());
-        match page.is_some_and(|page: Page| self.0.contains(&page)) {
-            true => Step::Pass(None, None),
-            false => Step::Next(Some(not_here("no page that is listed"))),
-        }
+pub(crate) const SORT: Sort = Sort::Condition;
+
+impl Written for Pages {
+    type Asked = Self;
+
+    fn lists(&self) -> Option<Listed> {
+        None
+    }
+
+    fn asked(&self) -> Result<Self, &'static str> {
+        if self.0.is_empty() { Err("name at least one page, or leave it out") } else { Ok(self.clone()) }
+    }
+}
+
+pub(crate) fn begin(pages: &Pages, given: &Given<'_>) -> Step {
+    let page = given.caller.origin.as_deref().and_then(|origin| origin.parse().ok());
+    match page.is_some_and(|page: Page| pages.0.contains(&page)) {
+        true => Step::Pass(None, None),
+        false => Step::Next(Some(not_here("no page that is listed"))),
     }
 }
 

@@ -4,16 +4,28 @@
 //! where its account's people are known; whatever the verdict, the answer is the same. A directory server's yes holds for a
 //! while only: it does not tell us when it would say no.
 
-use super::{Awaits, Given, Step, Whom};
+use super::{Awaits, Given, Known, Sort, Step, Whom};
 use crate::{
-    directory::Judge,
+    credential::digest,
+    directory::{Directory, Judge, Member},
     gate::{Effect, Proof},
 };
 use riser_model::{
     AccountName, Principal, Wall,
     door::{Credential, Secret},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
+
+pub(crate) const SORT: Sort = Sort::Known(Known { of: known, is_one_of_several: false });
+
+/// Its hash, or the server that knows it.
+pub(super) fn known(directory: &Directory, member: &Member) -> BTreeSet<[u8; 32]> {
+    match (&member.password, directory.judging(member)) {
+        (Some(hash), _) => [digest(hash.expose().as_bytes())].into(),
+        (None, Some(server)) => [server.digest()].into(),
+        (None, None) => BTreeSet::new(),
+    }
+}
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Credential::Password { account, user, password } = given.credential else { return Step::Next(None) };

@@ -1,10 +1,13 @@
 //! Looks at when a peer comes: on the days and between the hours that are listed, in UTC, or it does not pass; and no longer
 //! than they last.
 
-use super::{Given, Step, not_here};
+use super::{Given, Listed, Sort, Step, Written, not_here};
 use riser_model::Wall;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr};
+
+/// Hours of one schedule that a change makes.
+pub const HOURS_MAX: usize = 64;
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const MINUTE_MS: i64 = 60_000;
@@ -127,14 +130,28 @@ impl Schedule {
     }
 }
 
-impl Week {
-    pub(crate) fn begin(&self, given: &Given<'_>) -> Step {
-        match self.lasts(given.now.wall) {
-            Some(until) => Step::Pass(None, until),
-            None => Step::Next(Some(not_here("a time that is not listed"))),
-        }
+pub(crate) const SORT: Sort = Sort::Condition;
+
+impl Written for Schedule {
+    type Asked = Week;
+
+    fn lists(&self) -> Option<Listed> {
+        Some(Listed { count: self.0.len(), most: HOURS_MAX, of: "hours in one schedule" })
     }
 
+    fn asked(&self) -> Result<Week, &'static str> {
+        if self.0.is_empty() { Err("name at least some hours, or leave it out") } else { Ok(self.week()) }
+    }
+}
+
+pub(crate) fn begin(week: &Week, given: &Given<'_>) -> Step {
+    match week.lasts(given.now.wall) {
+        Some(until) => Step::Pass(None, until),
+        None => Step::Next(Some(not_here("a time that is not listed"))),
+    }
+}
+
+impl Week {
     /// If the moment lies in the hours: until when they go on without a break, unless that is for ever.
     pub(crate) fn lasts(&self, wall: Wall) -> Option<Option<Wall>> {
         let minutes = wall.0.div_euclid(MINUTE_MS);

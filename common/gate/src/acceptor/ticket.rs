@@ -3,7 +3,7 @@
 //! It also owns the ones that are out, by their hashes; the secrets themselves are kept nowhere. A ticket lets in
 //! whoever it was made for, with the rights that one has when it is shown.
 
-use super::{Given, Kind, Step, cookie::CookieId, not_authorised};
+use super::{Given, Kind, Sort, Step, cookie::CookieId, not_authorised};
 use crate::directory::Evidence;
 use riser_model::{
     ClientId, Memberships, Now, Time, Wall,
@@ -23,6 +23,8 @@ const TICKETS_MAX: usize = 10_000;
 const OF_CLIENT_MAX: usize = 32;
 /// The longest ticket that is looked at, bytes; ours have 43.
 const TICKET_BYTES_MAX: usize = 64;
+
+pub(crate) const SORT: Sort = Sort::Lent;
 
 pub(crate) fn begin(given: &Given<'_>) -> Step {
     let Credential::Ticket(_) = given.credential else { return Step::Next(None) };

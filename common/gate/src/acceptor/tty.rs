@@ -1,7 +1,7 @@
 //! The chat bot: asks a person at a terminal for a name and a password, in that order and once, and drops whoever gets it
 //! wrong. Who did so several times lately hears that it is known, and nothing else.
 
-use super::{Awaits, Given, Hears, No, Refused, Step, not_authorised, password};
+use super::{Awaits, Given, Hears, Known, No, Refused, Sort, Step, not_authorised, password};
 use crate::words::Words;
 use riser_model::door::{Credential, Prompt, Secret};
 use std::{sync::Arc, time::Duration};
@@ -20,6 +20,9 @@ pub(crate) struct Chat {
     /// Once it was said, and whether without an account in the lobby of one.
     name: Option<(String, bool)>,
 }
+
+/// At a terminal it is asked for its password.
+pub(crate) const SORT: Sort = Sort::Known(Known { of: password::known, is_one_of_several: false });
 
 pub(crate) fn begin(words: &Arc<Words>, given: &Given<'_>) -> Step {
     match given.credential {

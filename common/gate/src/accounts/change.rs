@@ -4,10 +4,10 @@
 
 use super::{
     ACCEPTORS_MAX, ASSOCIATED_MAX, AWAITED_MAX, Account, Accounts, CREDENTIALS_MAX, GRANTS_MAX, GROUPS_MAX,
-    HOURS_MAX, MEMBERS_MAX, REMEMBERED_MAX, ROLES_MAX, RULES_MAX, Removed, credentials, grants, ids,
-    with_ids,
+    MEMBERS_MAX, REMEMBERED_MAX, ROLES_MAX, RULES_MAX, Removed, credentials, grants, ids, with_ids,
 };
 use crate::{
+    acceptor::Listed,
     config::{AccountConfig, GrantConfig, Role, RoomConfig, Whom},
     credential::{CredentialConfig, Fingerprint, Member},
     directory::Directory,
@@ -585,9 +585,8 @@ fn check_gate(gate: &GateConfig, before: &GateConfig) -> Result<(), Refused> {
     if gate == before {
         return Ok(());
     }
-    let (acceptors, hours) = gate.size();
-    few(acceptors, ACCEPTORS_MAX, "acceptors")?;
-    few(hours, HOURS_MAX, "hours in one schedule")
+    few(gate.size(), ACCEPTORS_MAX, "acceptors")?;
+    gate.lists().into_iter().try_for_each(|Listed { count, most, of }| few(count, most, of))
 }
 
 fn few_roles(room: &RoomConfig, before: usize) -> Result<(), Refused> {

@@ -1,9 +1,9 @@
 //! By what somebody was known when it was let in, and whether that still holds when the directory has changed.
 
-use super::{Directory, Member};
+use super::Directory;
 use crate::{
-    acceptor::Kind,
-    credential::{digest, token_digest},
+    acceptor::{Kind, Known, Sort},
+    credential::token_digest,
     hidden::TokenHash,
 };
 use riser_model::{ClientId, door::Credential};
@@ -46,7 +46,7 @@ impl Directory {
         for kind in kinds {
             let now = self.credentials(kind, client);
             let gone = evidence.iter().any(|(of, digest)| *of == kind && !now.contains(digest));
-            let is_one_of_several = matches!(kind, Kind::Key | Kind::Jwt | Kind::Certificate);
+            let is_one_of_several = matches!(kind.sort(), Sort::Known(Known { is_one_of_several: true, .. }));
             match (gone, is_one_of_several && !now.is_empty()) {
                 (false, _) => {}
                 (true, true) => holds = Holds::Unsure,
@@ -64,27 +64,9 @@ impl Directory {
     /// The credentials of that kind that somebody has.
     fn credentials(&self, kind: Kind, client: ClientId) -> BTreeSet<[u8; 32]> {
         let Some(member) = self.members.get(&client) else { return BTreeSet::new() };
-        let Member { principal, password, keys, secret, tokens, certificates, .. } = member;
-        match kind {
-            Kind::Password | Kind::Tty => match (password, self.judging(member)) {
-                (Some(hash), _) => [digest(hash.expose().as_bytes())].into(),
-                (None, Some(server)) => [server.digest()].into(),
-                (None, None) => BTreeSet::new(),
-            },
-            Kind::Token => tokens.clone(),
-            Kind::Key => keys.iter().map(|key| digest(&key.0)).collect(),
-            Kind::Secret => secret.iter().map(|secret| digest(secret.expose())).collect(),
-            Kind::Certificate => certificates.clone(),
-            Kind::Jwt => self.vouched.get(&principal.account).cloned().unwrap_or_default(),
-            // What they stand for has its own evidence, or none.
-            Kind::Anonymous
-            | Kind::Ticket
-            | Kind::Cookie
-            | Kind::Address
-            | Kind::Origin
-            | Kind::Schedule
-            | Kind::Seats
-            | Kind::Knock => BTreeSet::new(),
+        match kind.sort() {
+            Sort::Known(Known { of, .. }) => of(self, member),
+            Sort::Lent | Sort::Condition => BTreeSet::new(),
         }
     }
 }
