@@ -3,13 +3,16 @@
 use super::{Given, Listed, Sort, Step, Written, not_here};
 pub use riser_model::{Network, Networks};
 
+/// Networks of one of these that a change makes: each pass looks at them in turn.
+pub const NETWORKS_MAX: usize = 256;
+
 pub(crate) const SORT: Sort = Sort::Condition;
 
 impl Written for Networks {
     type Asked = Self;
 
     fn lists(&self) -> Option<Listed> {
-        None
+        Some(Listed { count: self.0.len(), most: NETWORKS_MAX, of: "networks in one address" })
     }
 
     fn asked(&self) -> Result<Self, &'static str> {

@@ -66,13 +66,16 @@ impl<'de> Deserialize<'de> for Page {
     }
 }
 
+/// Pages of one of these that a change makes: each pass looks at them in turn.
+pub const PAGES_MAX: usize = 256;
+
 pub(crate) const SORT: Sort = Sort::Condition;
 
 impl Written for Pages {
     type Asked = Self;
 
     fn lists(&self) -> Option<Listed> {
-        None
+        Some(Listed { count: self.0.len(), most: PAGES_MAX, of: "pages in one origin" })
     }
 
     fn asked(&self) -> Result<Self, &'static str> {

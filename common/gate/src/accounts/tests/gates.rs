@@ -20,6 +20,32 @@ fn of_any(count: usize) -> GateConfig {
     gate(&format!("[{{\"any\":[{{\"any\":[{knocks}]}}]}}]"))
 }
 
+/// A gate with that many networks in one address, in an `any`.
+fn of_networks(count: usize) -> GateConfig {
+    let networks: Vec<String> = (0..count).map(|n| format!("\"10.{}.{}.0/24\"", n / 256, n % 256)).collect();
+    gate(&format!("[{{\"any\":[\"knock\",{{\"address\":[{}]}}]}}]", networks.join(",")))
+}
+
+/// A gate with that many pages in one origin.
+fn of_pages(count: usize) -> GateConfig {
+    let pages: Vec<String> = (0..count).map(|n| format!("\"https://p{n}.example\"")).collect();
+    gate(&format!("[\"knock\",{{\"origin\":[{}]}}]", pages.join(",")))
+}
+
+#[test]
+fn list_in_a_gate_that_is_too_long_is_refused_with_how_long_it_is_and_may_be() {
+    let accounts = imported();
+    for (gate, what, want) in [
+        (of_networks(257), "257 networks in one address", "at most 256"),
+        (of_pages(300), "300 pages in one origin", "at most 256"),
+        (of_hours(65), "65 hours in one schedule", "at most 64"),
+        (of_any(65), "65 acceptors", "at most 64"),
+    ] {
+        let refused = accounts.apply(within(AccountChange::SetGate(gate))).unwrap_err();
+        assert_eq!((refused.what.as_str(), refused.want.as_str()), (what, want));
+    }
+}
+
 fn set_room(accounts: &Accounts, with: impl Fn(&mut RoomConfig)) -> AccountChange {
     let account = accounts.get(ACME).unwrap();
     let mut room = account.config.room.iter().find(|room| room.id == Some(hall())).cloned().unwrap();
@@ -28,9 +54,14 @@ fn set_room(accounts: &Accounts, with: impl Fn(&mut RoomConfig)) -> AccountChang
 }
 
 #[test]
-fn changes_make_no_gate_of_more_hours_or_acceptors_than_a_pass_looks_at_in_no_time() {
+fn changes_make_no_gate_of_more_hours_networks_pages_or_acceptors_than_a_pass_looks_at_in_no_time() {
     let mut accounts = imported();
-    for (most, more) in [(of_hours(64), of_hours(65)), (of_any(64), of_any(65))] {
+    for (most, more) in [
+        (of_hours(64), of_hours(65)),
+        (of_any(64), of_any(65)),
+        (of_networks(256), of_networks(257)),
+        (of_pages(256), of_pages(257)),
+    ] {
         change(&mut accounts, AccountChange::SetGate(most.clone())).unwrap();
         assert_eq!(change(&mut accounts, AccountChange::SetGate(more.clone())).unwrap_err(), Why::TooMany);
         let with = |gate: &GateConfig| {
