@@ -367,12 +367,8 @@ fn late_verdict_of_a_former_gate_opens_no_other() {
 #[test]
 fn who_came_by_a_token_goes_when_it_expires() {
     let mut world = World::gated("[]", "");
-    let now_s = world.now.wall.0 / 1000;
-    let part = |text: String| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text);
-    let claims = format!(r#"{{"iss":"sso","aud":"riser","sub":"guest","exp":{}}}"#, now_s + 30);
-    let token = format!("{}.{}.{}", part(r#"{"alg":"EdDSA"}"#.into()), part(claims), part("x".into()));
+    let credential = of_issuer(&world, 30);
     world.open(C1);
-    let credential = Credential::Token(Secret(token.into()));
     world.ask(C1, Ask::Enter { credential, session: None, room: None });
     let ticket = world.verifying.pop().unwrap();
     world.input(Input::Verified { connection: C1, ticket, verdict: Verdict::Matches });

@@ -20,15 +20,6 @@ fn key() -> Credential {
     Credential::Claim { account, name: "guest".to_owned(), method: Method::Key }
 }
 
-/// A token of the issuer's that says that this is its `guest`, good for so many seconds, and a minute between clocks.
-fn of_issuer(world: &World, seconds: i64) -> Credential {
-    let until = world.now.wall.0 / 1000 + seconds;
-    let part = |text: String| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text);
-    let claims = format!(r#"{{"iss":"sso","aud":"riser","sub":"guest","exp":{until}}}"#);
-    let signed = [part(r#"{"alg":"EdDSA"}"#.into()), part(claims), part("x".into())].join(".");
-    token(&signed)
-}
-
 /// With gates, where guest and boss have tokens of their own names.
 fn world(hall: &str, account: &str) -> World {
     let mut world = World::gated(hall, account).speaking();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use riser_gate::{
     AcceptorConfig, AccountConfig, Caller, DeviceKey, Directory, GateConfig, GrantConfig, IssuerConfig,
-    JwkConfig, Policy, RoomConfig, Sequence, TokenHash, UserConfig,
+    JwkConfig, Policy, Proof, RoomConfig, Sequence, TokenHash, UserConfig,
     acceptor::{Acceptor, schedule::Schedule},
     config::{Rights, Role, Whom},
     issuer::Algorithm,
@@ -38,6 +38,8 @@ pub struct World {
     pub tells: Vec<(ConnectionId, Tell)>,
     /// Proofs that are not verified.
     pub verifying: Vec<u64>,
+    /// All that ever were to be verified.
+    pub proofs: Vec<Proof>,
     /// What is written down.
     pub audited: Vec<Audited>,
     /// Errands that are not done.
@@ -138,6 +140,7 @@ impl World {
             waiting: Vec::new(),
             tells: Vec::new(),
             verifying: Vec::new(),
+            proofs: Vec::new(),
             running: Vec::new(),
             audited: Vec::new(),
             now,
@@ -254,7 +257,10 @@ impl World {
                     self.given.insert(ticket, batch);
                 }
                 Output::Tell { connection, tell } => self.tells.push((connection, tell)),
-                Output::Verify { ticket, .. } => self.verifying.push(ticket),
+                Output::Verify { ticket, proof, .. } => {
+                    self.verifying.push(ticket);
+                    self.proofs.push(proof);
+                }
                 Output::Run { connection, wanted } => self.running.push((connection, *wanted)),
                 Output::Read { ticket, read } => self.reads.push((ticket, read)),
                 Output::Audited(audited) => self.audited.push(audited),
@@ -515,6 +521,15 @@ pub fn session() -> SessionRequest {
 /// Of a peer that is forgotten when it goes.
 pub fn brief() -> SessionRequest {
     SessionRequest { clean: true, expiry_s: 0, ..session() }
+}
+
+/// A token of the issuer's that says that this is its `guest`, good for so many seconds, and a minute between clocks.
+pub fn of_issuer(world: &World, seconds: i64) -> Credential {
+    let until = world.now.wall.0 / 1000 + seconds;
+    let part = |text: String| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text);
+    let claims = format!(r#"{{"iss":"sso","aud":"riser","sub":"guest","exp":{until}}}"#);
+    let signed = [part(r#"{"alg":"EdDSA"}"#.into()), part(claims), part("x".into())].join(".");
+    Credential::Token(Secret(signed.into()))
 }
 
 /// By which tests subscribe.
