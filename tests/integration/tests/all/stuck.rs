@@ -49,9 +49,15 @@ enum State {
     Renewing,
     /// In a lobby, asked for the operator's token. Edges have none.
     AskedForToken,
+    /// Its password is being hashed, or waits for that.
+    Hashed,
+    /// A directory server has its password, and says nothing. Edges ask none.
+    AwaitsDirectory,
+    /// The issuer of its token is asked for its keys, and says nothing.
+    AwaitsKeys,
 }
 
-const STATES: [State; 13] = [
+const STATES: [State; 16] = [
     State::Silent,
     State::HalfHead,
     State::HalfConnect,
@@ -65,7 +71,13 @@ const STATES: [State; 13] = [
     State::Moving,
     State::Renewing,
     State::AskedForToken,
+    State::Hashed,
+    State::AwaitsDirectory,
+    State::AwaitsKeys,
 ];
+
+/// What hubs have and edges have not.
+const OF_HUBS: [State; 2] = [State::AskedForToken, State::AwaitsDirectory];
 
 /// One end that stays open for as long as this is there.
 type Kept = Box<dyn std::any::Any + Send>;
@@ -82,11 +94,42 @@ fn site(at_edge: bool) -> (Site, String) {
     let text = format!("limits.first_frame = \"1m\"\n{text}");
     let more = format!(
         "\n[[account.room]]\nname = \"porch\"\ngate = [\"knock\"]\n\
-         \n[[account.user]]\nname = \"kay\"\nrole = \"member\"\ntokens = [\"{hash}\"]\n"
+         \n[[account.user]]\nname = \"kay\"\nrole = \"member\"\ntokens = [\"{hash}\"]\n\
+         \n[[account.issuer]]\nissuer = \"sso\"\naudience = \"riser\"\nkey_set = \"http://127.0.0.1:{}/keys\"\n",
+        mute()
     );
-    node.write_config(&(text + &more));
+    let directory = match at_edge {
+        true => String::new(),
+        // Whom it may know is declared without a password.
+        false => format!(
+            "\n[[account.user]]\nname = \"lou\"\nrole = \"member\"\n\
+             \n[account.ldap]\npreset = \"yunohost\"\nurl = \"ldap://127.0.0.1:{}\"\nstart_tls = false\n",
+            mute()
+        ),
+    };
+    node.write_config(&(text + &more + &directory));
     node.start();
     (site, token)
+}
+
+/// The port of somebody who takes whatever comes and never says anything, as long as the tests run.
+fn mute() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            kept.push(stream);
+        }
+    });
+    port
+}
+
+/// A token of the issuer that says nothing.
+fn of_issuer() -> String {
+    let part = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, text);
+    let claims = r#"{"iss":"sso","aud":"riser","sub":"kay","exp":4102444800}"#;
+    [part(r#"{"alg":"EdDSA"}"#), part(claims), part(&"x".repeat(64))].join(".")
 }
 
 async fn stop_at(state: State, (http, mqtt): (u16, u16), token: String) -> Kept {
@@ -152,6 +195,16 @@ async fn stop_at(state: State, (http, mqtt): (u16, u16), token: String) -> Kept 
             device.say(&json!({ "op": "renew", "id": 2, "credential": credential }).to_string()).await;
             device.hears("challenge").await;
             Box::new(device)
+        }
+        State::Hashed | State::AwaitsDirectory | State::AwaitsKeys => {
+            let mut guest = Terminal::open_at(http, &room("hall"), Some("riser.v1.json")).await;
+            let credential = match state {
+                State::Hashed => json!({ "user": OWNER, "password": "another one" }),
+                State::AwaitsDirectory => json!({ "user": "lou", "password": "her word" }),
+                _ => json!({ "token": of_issuer() }),
+            };
+            guest.say(&hello(credential)).await;
+            Box::new(guest)
         }
         State::AskedForToken => {
             let mut person = Terminal::open_at(http, "/", None).await;
@@ -219,8 +272,7 @@ async fn do_not_disturb(at_edge: bool) {
     let ports = (node.http, node.mqtt);
     let mut coming = JoinSet::new();
     let mut kept = Vec::new();
-    let here: Vec<State> =
-        STATES.into_iter().filter(|state| !at_edge || *state != State::AskedForToken).collect();
+    let here: Vec<State> = STATES.into_iter().filter(|state| !at_edge || !OF_HUBS.contains(state)).collect();
     let mut states = here.iter().copied().cycle();
     let mut among = Vec::new();
     // They come by the dozen, and between them the one that was let in goes on.
