@@ -11,7 +11,7 @@ use riser_host::{audit::AuditArgs, log_command::LogCommand};
 use riser_shell::{
     Loaded, Signal, Signals,
     command::{Common, ConfigArgs},
-    config::Program,
+    config::{Program, Sources},
 };
 use std::process::ExitCode;
 
@@ -78,11 +78,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn serve(arguments: &ConfigArgs) -> anyhow::Result<()> {
     let loaded = Loaded::<EdgeConfig>::or_last_good(&arguments.sources())?;
     riser_shell::log::start(&loaded.config.log);
-    riser_host::setup::runtime(2)?.block_on(serve_loaded(loaded))
+    riser_host::setup::runtime(2)?.block_on(serve_loaded(loaded, &arguments.sources()))
 }
 
-/// Runs an edge until a signal says otherwise. A log that a hub has found forked is opened anew.
-pub async fn serve_loaded(loaded: Loaded<EdgeConfig>) -> anyhow::Result<()> {
+/// Runs an edge until a signal says otherwise. A log that a hub has found forked is opened anew. Where a signal says so, the
+/// sources are read again, and accounts are what they say.
+pub async fn serve_loaded(mut loaded: Loaded<EdgeConfig>, sources: &Sources) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("take over signals")?;
     loop {
         let refused = loaded.refused.as_ref().map(ToString::to_string);
@@ -90,11 +91,15 @@ pub async fn serve_loaded(loaded: Loaded<EdgeConfig>) -> anyhow::Result<()> {
         loaded.keep().unwrap_or_else(
             |error| tracing::warn!(%error, "the configuration could not be kept as last good"),
         );
-        let reopen = tokio::select! {
-            () = edge.forked() => true,
-            () = async { while signals.next().await == Signal::Reload {
-                tracing::warn!("reloading is not supported yet: restart to apply a new configuration");
-            }} => false,
+        let reopen = loop {
+            let signal = tokio::select! {
+                () = edge.forked() => break true,
+                signal = signals.next() => signal,
+            };
+            match signal {
+                Signal::Stop => break false,
+                Signal::Reload => edge.reload(&mut loaded, Loaded::strictly(sources)).await,
+            }
         };
         edge.stop().await;
         if !reopen {

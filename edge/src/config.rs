@@ -240,6 +240,17 @@ impl EdgeConfig {
         if wrong.is_empty() { Ok(policies) } else { Err(wrong) }
     }
 
+    /// As whom listeners and sources let in whoever comes, by the key that says so.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (String, &str)> {
+        let mqtt = self.listen.mqtt.named("mqtt").map(|(key, one)| (key, one.anonymous.as_deref()));
+        let http = self.listen.http.named("http").map(|(key, one)| (key, one.anonymous.as_deref()));
+        let listeners = mqtt.chain(http).filter_map(|(key, name)| Some((format!("{key}.anonymous"), name?)));
+        let sources = self.source.iter().enumerate();
+        let sources =
+            sources.map(|(n, source)| (format!("{}.as", SourceConfig::key(n)), source.principal.as_str()));
+        listeners.chain(sources)
+    }
+
     /// What devices' topics mean.
     pub fn bindings(&self) -> Vec<Binding> {
         self.binding.iter().map(BindingConfig::binding).collect()

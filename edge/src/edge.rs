@@ -3,6 +3,7 @@
 use crate::{
     config::EdgeConfig,
     former::{Moved, met},
+    reload::Reloading,
     site::EdgeSite,
     sources::{Receipt, Sources},
     status::{Look, Status},
@@ -36,9 +37,9 @@ use riser_net::{
     serve_http, serve_mqtt, serve_operations,
 };
 use riser_shell::{
-    Clock, Health, Metrics, Passwords, Storage,
+    Clock, Health, Loaded, Metrics, Passwords, Storage,
     clock::boot_id,
-    config::{Program, UplinkConfig},
+    config::{ConfigError, Program, UplinkConfig},
     entropy, fdlimit,
     health::Phase,
     keys,
@@ -46,7 +47,13 @@ use riser_shell::{
     tables::Saver,
 };
 use riser_wire::link::{Above, Opening};
-use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::AsyncRead,
     sync::{mpsc, watch},
@@ -65,6 +72,7 @@ pub struct Edge {
     entrance: Arc<Entrance>,
     links: Arc<Entrance>,
     sources: Sources,
+    reloading: Reloading,
     handle: HostHandle<EdgeCore>,
     host: JoinHandle<EdgeCore>,
     background: JoinSet<()>,
@@ -138,7 +146,8 @@ impl Edge {
         let (given_up, said) = mpsc::unbounded_channel();
         let counters = Arc::clone(entrance.counters());
         let sockets = LinkSockets::new(fork_sender.clone());
-        let (audited, keep_audit) = Audit::open(config.data(), Arc::clone(&metrics)).gates(Pace::SMALL);
+        let audit = Audit::open(config.data(), Arc::clone(&metrics));
+        let (audited, keep_audit) = audit.gates(Pace::SMALL);
         let key_sets = Arc::new(KeySets::default());
         {
             let key_sets = Arc::clone(&key_sets);
@@ -165,14 +174,24 @@ impl Edge {
                 Arc::clone(&key_sets),
                 Some(Arc::new(SignedPasswords::open(config.data(), Clock.now()))),
             )),
-            // An edge's accounts change with its file: nobody takes errands.
+            // An edge's accounts change with its file only: nobody takes errands.
             errands: mpsc::channel(1).0,
             watch: Meter { metrics: Arc::clone(&metrics), health: Arc::clone(&health), audit: Some(audited) },
             identity: keys::load_or_create(&config.key_file())?.0.public_text().into(),
             clock: Clock,
         });
         let status = Status::default();
+        let (declared, files) = mpsc::channel(1);
+        let reloading = Reloading {
+            handle: handle.clone(),
+            vouched: vouched.is_some().then_some(declared),
+            rooms: self::rooms,
+            linked: BTreeMap::new(),
+            audit,
+            metrics: Arc::clone(&metrics),
+        };
         let mut edge = Self {
+            reloading,
             host: tokio::spawn(host.run()),
             sources: Sources::new(config, &entrance, &metrics),
             links: entrance.apart(LINKS_MAX),
@@ -215,7 +234,7 @@ impl Edge {
         edge.sources.read_brokers(&mut edge.background);
         if let Some(vouched) = vouched {
             let (handle, metrics) = (edge.handle.clone(), Arc::clone(&metrics));
-            edge.background.spawn(vouched.keep(said, handle, self::rooms, metrics));
+            edge.background.spawn(vouched.keep(said, files, handle, self::rooms, metrics));
         }
         edge.background.spawn(lookout.keep(async move |by_ms| {
             // A core that has ended needs no news.
@@ -309,6 +328,16 @@ impl Edge {
     /// Reads no more from any source; what was read is finished.
     pub fn stop_sources(&self) {
         self.sources.stop();
+    }
+
+    /// Takes the accounts of a configuration that was read again, if all of it is sound: then that is part of what runs. It is
+    /// so on every connection when this returns.
+    pub async fn reload(
+        &mut self,
+        running: &mut Loaded<EdgeConfig>,
+        said: Result<Loaded<EdgeConfig>, ConfigError>,
+    ) {
+        self.reloading.reload(running, said).await;
     }
 
     /// Waits until a hub says that this log's epoch is not the one it knows: then the log has to be opened anew.

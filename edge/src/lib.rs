@@ -7,6 +7,7 @@ pub mod command;
 pub mod config;
 pub mod edge;
 mod former;
+mod reload;
 mod site;
 pub mod sources;
 mod status;

@@ -24,7 +24,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 /// What is given up.
@@ -65,6 +65,8 @@ pub struct Vouched {
     /// Whose names need no account before them.
     bare: Option<AccountName>,
     of: BTreeSet<AccountId>,
+    /// Their names, as the configuration had them at the start.
+    names: Vec<AccountName>,
     /// In the order of the configuration.
     hubs: Vec<ClientId>,
     max_age: Duration,
@@ -74,6 +76,15 @@ pub struct Vouched {
     /// Accounts of which nobody is let in.
     stale: BTreeSet<AccountId>,
     saved: Option<Time>,
+}
+
+/// What a file that was read again declares.
+pub(crate) struct Declared {
+    pub(crate) accounts: Vec<AccountConfig>,
+    /// Whose names need no account before them.
+    pub(crate) bare: Option<AccountName>,
+    /// Answered when it holds, or is not taken.
+    pub(crate) done: oneshot::Sender<bool>,
 }
 
 /// How long a hub was not heard.
@@ -105,6 +116,7 @@ impl Vouched {
             file: config.account.clone(),
             bare: config.default_account.clone(),
             of,
+            names: accounts.clone(),
             hubs,
             max_age: grant_max_age.0,
             stale: BTreeSet::new(),
@@ -134,10 +146,27 @@ impl Vouched {
         }
     }
 
-    /// Hears the hub, for as long as the edge runs.
-    pub async fn keep(
+    /// Goes by another file, unless what was given up does not go with that.
+    fn declare(&mut self, accounts: Vec<AccountConfig>, bare: Option<AccountName>, now: Now) -> bool {
+        let of = self.of.clone();
+        let before = (std::mem::replace(&mut self.file, accounts), std::mem::replace(&mut self.bare, bare));
+        let own = self.file.iter().filter(|account| self.names.contains(&account.name));
+        // What is held to a hub's word by its id stays so, whatever it is called.
+        self.of.extend(own.filter_map(|account| account.id));
+        self.look(now);
+        let goes = self.directory().is_some();
+        if !goes {
+            ((self.file, self.bare), self.of) = (before, of);
+            self.look(now);
+        }
+        goes
+    }
+
+    /// Hears the hub, for as long as the edge runs, and what its file says anew.
+    pub(crate) async fn keep(
         mut self,
         mut said: mpsc::UnboundedReceiver<(UplinkNumber, link::GivenUp)>,
+        mut files: mpsc::Receiver<Declared>,
         core: HostHandle<EdgeCore>,
         rooms: fn(&Directory) -> Vec<Room>,
         metrics: Arc<Metrics>,
@@ -146,17 +175,27 @@ impl Vouched {
         let mut speaks_for = BTreeSet::new();
         self.meter(&metrics);
         loop {
+            let mut waits = None;
             let changed = tokio::select! {
                 part = said.recv() => match part {
                     Some((uplink, part)) => self.hear(uplink, part, Clock.now()),
                     None => return,
                 },
+                Some(Declared { accounts, bare, done }) = files.recv() => {
+                    let goes = self.declare(accounts, bare, Clock.now());
+                    waits = Some((done, goes));
+                    goes
+                }
                 _ = every.tick() => self.look(Clock.now()),
             };
             if changed && let Some(directory) = self.directory() {
                 self.meter(&metrics);
                 let rooms = rooms(&directory);
                 core.change(directory, rooms).await;
+            }
+            if let Some((done, goes)) = waits {
+                // Whoever asked may have gone.
+                let _ = done.send(goes);
             }
             // After the directory in which it is.
             let fresh = self.fresh(Clock.now().time);
@@ -414,6 +453,24 @@ mod tests {
         assert!(!open(folder.path(), at(0)).stale.contains(&ACME), "almost a day");
         let mut again = open(folder.path(), at(0));
         assert!(again.look(Now { time: at(120).time, ..at(0) }) && again.stale.contains(&ACME));
+    }
+
+    #[test]
+    fn file_that_is_read_again_takes_no_account_from_its_hub_s_word_whatever_it_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut vouched = open(folder.path(), at(0));
+        hears(&mut vouched, 0, ACME, 1);
+        let other = AccountConfig::new("other".parse().unwrap(), ACME);
+        assert!(vouched.declare(vec![other], None, at(2)));
+        assert!(vouched.of.contains(&ACME) && !vouched.stale.contains(&ACME));
+        vouched.look(at(1 + DAY));
+        assert!(vouched.stale.contains(&ACME), "it is called otherwise, and is the same");
+
+        let (beta, twice) =
+            (AccountConfig::new("beta".parse().unwrap(), BETA), AccountId(Uuid::from_u128(3)));
+        let same = vec![beta.clone(), AccountConfig::new("beta".parse().unwrap(), twice)];
+        assert!(!vouched.declare(same, None, at(2 + DAY)), "two of a name");
+        assert!(vouched.file.iter().all(|account| account.name.as_str() == "other"), "nothing is changed");
     }
 
     #[test]

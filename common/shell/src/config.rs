@@ -107,6 +107,19 @@ impl<P: Program> Loaded<P> {
         Ok(Self { config, file, refused: None, said })
     }
 
+    /// Takes some of the keys of another one, which `set` moves over: what a program takes while it runs. It is as if all that
+    /// it has now had been said at once, and nothing was refused.
+    pub fn take(&mut self, mut other: Self, keys: &[&str], set: impl FnOnce(&mut P, P)) {
+        for key in keys {
+            match other.said.0.remove(*key) {
+                Some(value) => drop(self.said.0.insert((*key).to_owned(), value)),
+                None => drop(self.said.0.remove(*key)),
+            }
+        }
+        set(&mut self.config, other.config);
+        self.refused = None;
+    }
+
     /// Keeps it as the last good one, beside its data. To be called once the program has come up with it; does
     /// nothing when this *is* the last good one.
     pub fn keep(&self) -> std::io::Result<()> {

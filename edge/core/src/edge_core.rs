@@ -326,6 +326,9 @@ impl Core for EdgeCore {
             Input::Instance(input) => self.instance.handle(input, now),
             Input::Link(input) => self.link(input, now),
             Input::Changed { directory, rooms } => {
+                // Before anything is said there.
+                let linked = rooms.iter().filter(|room| room.linked).map(|room| room.id).collect();
+                self.uplinks.values_mut().for_each(|uplink| uplink.carries(&linked));
                 let changed = InstanceInput::Changed { directory: Arc::clone(&directory), rooms };
                 self.instance.handle(changed, now);
                 self.below.changed(directory, &mut self.instance, now);

@@ -91,6 +91,18 @@ impl Uplink {
         Self { asking: every.map(Asking::every).unwrap_or_default(), ..self }
     }
 
+    /// It carries these rooms too. What it carries of a room it goes on carrying, though that is no more: what was acknowledged
+    /// there goes up.
+    pub(crate) fn carries(&mut self, rooms: &BTreeSet<RoomId>) {
+        let more: Vec<RoomId> = rooms.difference(&self.linked).copied().collect();
+        if !more.is_empty() {
+            // The log may have numbers of them that its sender was told to skip.
+            self.routes_told = 0;
+        }
+        self.told_of.extend(more.iter().map(|room| Scope::Room(*room).room()));
+        self.linked.extend(more);
+    }
+
     /// Whether its hub has welcomed it.
     pub fn is_up(&self) -> bool {
         self.down.is_none()

@@ -56,11 +56,12 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
 }
 
 fn edge(config: PathBuf) -> anyhow::Result<()> {
-    let loaded = Loaded::<EdgeConfig>::strictly(&Sources::file(&config))?;
+    let sources = Sources::file(&config);
+    let loaded = Loaded::<EdgeConfig>::strictly(&sources)?;
     riser_shell::log::start(&loaded.config.log);
     riser_host::setup::runtime(2)?.block_on(async {
         tokio::select! {
-            ended = serve_loaded(loaded) => ended,
+            ended = serve_loaded(loaded, &sources) => ended,
             // A demo that was killed could not take its edges along.
             _ = end_of_stdin() => Ok(()),
         }

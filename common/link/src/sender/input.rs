@@ -55,7 +55,7 @@ pub struct Opened {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Input {
     /// A number of the log and what it stands for; before anything that uses it is read. It means the same
-    /// until the log is closed.
+    /// until the log is closed, but that the link may begin to carry it.
     Route {
         /// The number.
         number: RouteNumber,

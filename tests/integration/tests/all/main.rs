@@ -41,6 +41,7 @@ mod partition;
 mod proxy;
 mod quotas;
 mod readme;
+mod reloading;
 mod retaining;
 mod rights;
 mod room_roles;
