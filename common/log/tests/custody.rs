@@ -63,6 +63,25 @@ fn a_full_log_takes_new_work_when_a_refused_batch_says_what_was_confirmed() {
     assert_eq!(fill(&mut writer, confirmed), 3 * Config::tiny().quota_bytes / 1024);
 }
 
+/// Nobody says it again: whoever confirmed it has confirmed everything.
+#[test]
+fn what_was_confirmed_makes_room_though_the_commit_that_brought_it_failed() {
+    let disk = FaultDisk::new(1);
+    let config = Config { holds: Holds { custodians: 1, ..Holds::default() }, ..Config::tiny() };
+    let (mut writer, _) = Writer::open(disk.clone(), config, Entropy(1), Now::default()).unwrap();
+    fill(&mut writer, |_| Vec::new());
+    let through = writer.next().prev();
+    let cursors = vec![(UPLINK, Some(CursorValue { through, ..CursorValue::default() }))];
+    writer.stage(Batch { first: writer.next(), cursors, ..Batch::default() }).unwrap();
+    // In the segment at hand, and in the next one.
+    (1..=2).for_each(|n| disk.fail_sync(disk.counts().syncs + n));
+    writer.commit(Now::default()).unwrap_err();
+    writer.retry(Now::default()).unwrap();
+    let most = Config::tiny().quota_bytes / 1024 / 4;
+    let fitted = (0..most).take_while(|_| append(&mut writer, Vec::new()).is_ok()).count() as u64;
+    assert_eq!(fitted, most, "all that was there is confirmed");
+}
+
 /// The hub's disk was replaced: the same key, another log, and the cursor of the former log never moves again.
 #[test]
 fn the_former_log_of_a_hub_holds_nothing() {
