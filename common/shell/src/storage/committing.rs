@@ -190,6 +190,8 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
             Err(error) => {
                 // The commit that needs the segment will meet the same disk and say so to those who wait.
                 tracing::warn!(%error, "the log's next segment could not be made ready");
+                // It may have been a block that says what goes: then nobody else tries to write again.
+                self.failing |= self.writer.status().failing;
                 false
             }
         }
