@@ -4,10 +4,10 @@
 import { finalButton, made, reason } from "./element.js";
 
 /** For who administers the account. */
-const THE_ACCOUNTS = ["name", "archive", "linked", "down", "quota.messages", "quota.bytes", "quota.every", "quota.connections", "quota.channels", "quota.subscriptions"];
-const NUMBERS = ["retention.count", "quota.messages", "quota.connections", "quota.channels", "quota.subscriptions"];
+const THE_ACCOUNTS = ["name", "archive", "linked", "down", "quota.messages", "quota.bytes", "quota.every", "quota.user_messages", "quota.user_bytes", "quota.connections", "quota.channels", "quota.subscriptions"];
+const NUMBERS = ["retention.count", "quota.messages", "quota.user_messages", "quota.connections", "quota.channels", "quota.subscriptions"];
 const TABLES = ["retention", "quota"];
-const TEXTS = ["retention.bytes", "retention.age", "quota.bytes", "quota.every"];
+const TEXTS = ["retention.bytes", "retention.age", "quota.bytes", "quota.user_bytes", "quota.every"];
 
 export class Configuration {
   #form;

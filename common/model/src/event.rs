@@ -43,7 +43,7 @@
 //! | `joined` | room | client, name, connection, behind | readers of the room |
 //! | `left` | room | client, name, connection, behind, cause | readers of the room |
 //! | `ready` | room | ready, absent: those who are waited for and are not there | readers of the room |
-//! | `room_quota` | room | limit, most, again_ms: it takes no more of these, for so long where it is by time | readers of the room |
+//! | `room_quota` | room | limit, most, again_ms: it takes no more of these, for so long where it is by time; client, name: where that is one user's own limit, whose | readers of the room |
 //! | `statistics` | room | messages, bytes, per_s, per_min, bytes_per_s, bytes_per_min, last, subscribers, connections; without what is addressed to single clients | who may read all of the room |
 //! | `started` | hub | epoch, through | everybody who is let in |
 //! | `shutdown` | hub | queued | everybody who is let in |
@@ -195,13 +195,19 @@ pub enum SystemEvent {
     },
     /// A room's quota did not take something.
     RoomQuota {
-        /// Which: `messages`, `bytes`, `connections`, `channels` or `subscriptions`.
+        /// Which: `messages`, `bytes`, `connections`, `channels` or `subscriptions`; `user_messages` or `user_bytes` of one user.
         limit: String,
         /// How much it is.
         most: u64,
         /// For how long it takes no more, milliseconds; none where that depends on others.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         again_ms: Option<u64>,
+        /// Of whom it takes no more, where that is one user's own limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<ClientId>,
+        /// Its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<AccountName>,
     },
     /// A subscription that had begun missed what its channels had.
     ReaderGap {

@@ -3,7 +3,7 @@
 use crate::{duration::Duration, size::ByteSize};
 use serde::{Deserialize, Serialize};
 
-/// What a room takes: of everybody together, by this instance. What is not named has no bound of its own.
+/// What a room takes: of everybody together and of one user, by this instance. What is not named has no bound of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
@@ -13,6 +13,12 @@ pub struct Quota {
     /// Their bytes, as the log has them, in each span of `every`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<ByteSize>,
+    /// Publications of one user or device, by all its connections together, in each span of `every`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_messages: Option<u64>,
+    /// Their bytes, as the log has them, in each span of `every`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_bytes: Option<ByteSize>,
     /// The span; a minute unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Duration>,

@@ -76,7 +76,7 @@ impl Bus {
                 let way = bus.way_of(&mut ways, frame.route)?;
                 if counted && way.channel != ChannelSlot::NONE {
                     let room = bus.graph.channel(way.channel).room;
-                    let charge = bus.graph.charge(room, frame.body.len(), (now, None));
+                    let charge = bus.graph.charge((room, None), frame.body.len(), (now, None));
                     added.charged.add(charge.map_err(full)?);
                 }
                 bus.line.add(&frame, way, None);
@@ -177,7 +177,7 @@ impl Bus {
             return Ok(None);
         }
         let room = self.graph.channel(way.channel).room;
-        self.graph.charge(room, frame.body.len(), (now, Some(made))).map(Some)
+        self.graph.charge((room, None), frame.body.len(), (now, Some(made))).map(Some)
     }
 
     /// Where an entry goes whose room takes no more: it never waits, and stays whose it is.

@@ -36,7 +36,8 @@ impl Bus {
         let Self { connections, line, routes, config, outputs, counters, graph, retained, producers, .. } =
             self;
         let Some(publisher) = connections.get_mut(&connection) else { return };
-        let client = publisher.principal.client;
+        let principal = Arc::clone(&publisher.principal);
+        let (client, user) = (principal.client, principal.user());
         let mut refused: Vec<(u32, Refusal)> = Vec::new();
         let (mut resent, mut owned, mut unretained) = (Vec::new(), Vec::new(), 0);
         let (mut charged, mut unplaced) = (Charged::default(), Vec::new());
@@ -97,7 +98,7 @@ impl Bus {
                             }
                             replayed = Some(room);
                         }
-                        let charge = match graph.charge(room, frame.body.len(), (now, None)) {
+                        let charge = match graph.charge((room, Some(user)), frame.body.len(), (now, None)) {
                             Ok(charge) => charge,
                             Err(full) => {
                                 let session = replayed.and_then(|room| graph.room_mut(room).session.as_mut());
@@ -166,7 +167,7 @@ impl Bus {
             index = count;
         }
         counters.unretained += unretained;
-        let tells = (unretained > 0 && !publisher.unretained).then(|| Arc::clone(&publisher.principal));
+        let tells = unretained > 0 && !publisher.unretained;
         publisher.unretained |= unretained > 0;
         // The answer to one that is on its way already is that one's.
         let under_way = resent.iter().any(|(_, client, id)| line.carries(*client, *id));
@@ -194,12 +195,12 @@ impl Bus {
             line.await_last(piece, now.time);
         }
         for (full, count) in over {
-            self.was_over(&full, count);
+            self.was_over_by(&full, count, Some(&principal));
         }
-        if let Some(device) = tells {
+        if tells {
             let reason = too_much_retained(self.config.retained_bytes_max).what;
-            let event = SystemEvent::NotRetained { client: device.client, name: device.name.clone(), reason };
-            self.event(Scope::Account(device.account), event);
+            let event = SystemEvent::NotRetained { client, name: principal.name.clone(), reason };
+            self.event(Scope::Account(principal.account), event);
         }
     }
 

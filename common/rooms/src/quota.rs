@@ -4,7 +4,9 @@
 //! counts for nothing. What a link brings late is counted where it was made, in spans of the wall clock, beside what was
 //! taken then. The spans of who took it first began at another moment, so that a site that kept to its quota may have
 //! twice that in one of them, and one span's worth more than the spans in sixteen: that much is taken. An edge is believed
-//! when it made something: what a room did not take in spans that are over may be brought once. How many are connected,
+//! when it made something: what a room did not take in spans that are over may be brought once. What one user may publish of
+//! that is counted where it publishes, in the span that runs: what comes over a link was counted there, by the file of
+//! whoever brings it. How many are connected,
 //! subscribed and published in is what the room knows of itself. A restart begins a new span, and knows of none before.
 
 use crate::{
@@ -13,9 +15,10 @@ use crate::{
     topics::{self, Reach},
 };
 use riser_model::{
-    ClientId, ConnectionId, Now, Quota, Route, SubscriptionId, Time, Wall,
+    ClientId, ConnectionId, Now, Principal, Quota, Route, SubscriptionId, Time, Wall,
     door::{Code, Refusal},
     event::{Scope, SystemEvent},
+    size::ByteSize,
 };
 use riser_wire::membership;
 use std::{collections::BTreeMap, fmt, time::Duration};
@@ -50,10 +53,12 @@ impl Limit {
     }
 }
 
-/// A room is over one of its limits.
+/// A room is over one of its limits, or over what it takes of somebody.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Over {
     pub(crate) room: RoomSlot,
+    /// Whose own limit it is; none for everybody's.
+    of: Option<ClientId>,
     limit: Limit,
     most: u64,
     /// The span in which that is counted, and how much of it is left: nothing of one that is over.
@@ -62,8 +67,9 @@ pub(crate) struct Over {
 
 impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, most, span, .. } = self;
-        write!(f, "the room's quota: {most} {}", limit.name())?;
+        let Self { limit, most, span, of, .. } = self;
+        let whose = if of.is_some() { " of one user" } else { "" };
+        write!(f, "the room's quota{whose}: {most} {}", limit.name())?;
         match span {
             Some((every, _)) => write!(f, " in {}", riser_model::duration::Duration(*every)),
             None => Ok(()),
@@ -82,10 +88,19 @@ impl Over {
         topics::refuse(Code::QuotaExceeded, self.to_string(), &want)
     }
 
-    fn event(&self) -> SystemEvent {
+    /// `by`: whose own limit it is.
+    fn event(&self, by: Option<&Principal>) -> SystemEvent {
+        let by = by.filter(|by| self.of == Some(by.user()));
+        let whose = if self.of.is_some() { "user_" } else { "" };
         let left = self.span.map(|(_, left)| left).filter(|left| !left.is_zero());
         let again = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        SystemEvent::RoomQuota { limit: self.limit.name().to_owned(), most: self.most, again_ms: again }
+        SystemEvent::RoomQuota {
+            limit: format!("{whose}{}", self.limit.name()),
+            most: self.most,
+            again_ms: again,
+            client: by.map(Principal::user),
+            name: by.map(|by| by.name.clone()),
+        }
     }
 }
 
@@ -112,10 +127,23 @@ impl Amount {
         self.bytes = self.bytes.saturating_sub(other.bytes);
     }
 
-    /// The limit that it is beyond in so many spans, and how much that is in one.
+    /// The limit of a room that it is beyond in so many spans, and how much that is in one.
     fn beyond(&self, quota: &Quota, spans: u64) -> Option<(Limit, u64)> {
-        let messages = quota.messages.filter(|most| self.messages > most.saturating_mul(spans));
-        let bytes = quota.bytes.filter(|most| self.bytes > most.0.saturating_mul(spans));
+        self.beyond_either((quota.messages, quota.bytes), spans)
+    }
+
+    /// The limit of one user that it is beyond.
+    fn beyond_own(&self, quota: &Quota) -> Option<(Limit, u64)> {
+        self.beyond_either((quota.user_messages, quota.user_bytes), 1)
+    }
+
+    fn beyond_either(
+        &self,
+        (messages, bytes): (Option<u64>, Option<ByteSize>),
+        spans: u64,
+    ) -> Option<(Limit, u64)> {
+        let messages = messages.filter(|most| self.messages > most.saturating_mul(spans));
+        let bytes = bytes.filter(|most| self.bytes > most.0.saturating_mul(spans));
         messages.map(|most| (Limit::Messages, most)).or(bytes.map(|most| (Limit::Bytes, most.0)))
     }
 }
@@ -127,6 +155,8 @@ struct Span {
     running: Option<Time>,
     /// The number of the wall clock's span, from the epoch on.
     wall: i64,
+    /// Whose it counts as in the span that runs, where that is counted.
+    user: Option<ClientId>,
 }
 
 /// What a room has taken in the span that runs, and in spans of the wall clock.
@@ -134,6 +164,8 @@ struct Span {
 pub(crate) struct Taken {
     since: Option<Time>,
     running: Amount,
+    /// What of that each user published, where that is counted.
+    users: BTreeMap<ClientId, Amount>,
     /// How long the wall clock's spans are that are counted.
     every: Duration,
     /// All that was taken, by when it was made.
@@ -141,10 +173,10 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// `made`: when, if it was not at this moment.
+    /// `by`: who publishes it here. `made`: when, if it was not at this moment.
     fn charge(
         &mut self,
-        room: RoomSlot,
+        (room, by): (RoomSlot, Option<ClientId>),
         quota: &Quota,
         bytes: u64,
         (now, made): (Now, Option<Wall>),
@@ -153,10 +185,16 @@ impl Taken {
         let running = self.since.map(|since| (since, now.time.since(since))).filter(|(_, ran)| *ran < every);
         let (since, ran) = running.unwrap_or_else(|| {
             (self.since, self.running) = (Some(now.time), Amount::default());
+            self.users.clear();
             (now.time, Duration::ZERO)
         });
         self.forget(every, now.wall);
         let amount = Amount { messages: 1, bytes };
+        let user = by.filter(|_| quota.user_messages.is_some() || quota.user_bytes.is_some());
+        let own = user.map(|user| self.users.get(&user).copied().unwrap_or_default().and(amount));
+        if let Some((limit, most)) = own.and_then(|own| own.beyond_own(quota)) {
+            return Err(Over { room, of: user, limit, most, span: Some((every, every - ran)) });
+        }
         let late = made.and_then(|made| past_span(every, ran, now.wall, made));
         let (beyond, left) = match late {
             None => (self.running.and(amount).beyond(quota, 1), every - ran),
@@ -165,14 +203,15 @@ impl Taken {
             }
         };
         if let Some((limit, most)) = beyond {
-            return Err(Over { room, limit, most, span: Some((every, left)) });
+            return Err(Over { room, of: None, limit, most, span: Some((every, left)) });
         }
+        self.users.extend(user.zip(own));
         if late.is_none() {
             self.running.add(amount);
         }
         let wall = late.unwrap_or_else(|| number_of(every, now.wall));
         self.made.entry(wall).or_default().add(amount);
-        Ok(Span { running: late.is_none().then_some(since), wall })
+        Ok(Span { running: late.is_none().then_some(since), wall, user })
     }
 
     /// Spans of another length say nothing of these, nor do those that are long over, or yet to come since the wall clock was
@@ -204,9 +243,11 @@ impl Taken {
     }
 
     /// What could not be stored is given back to where it was counted, if that is still known.
-    fn refund(&mut self, Span { running, wall }: Span, amount: Amount) {
+    fn refund(&mut self, Span { running, wall, user }: Span, amount: Amount) {
         if running.is_some() && self.since == running {
             self.running.take(amount);
+            let own = user.and_then(|user| self.users.get_mut(&user));
+            own.into_iter().for_each(|own| own.take(amount));
         }
         if let Some(taken) = self.made.get_mut(&wall) {
             taken.take(amount);
@@ -253,17 +294,20 @@ impl Graph {
         self.room(room).declared.as_ref().map(|declared| declared.quota).filter(|quota| !quota.is_empty())
     }
 
-    /// Counts one publication more, if the room takes it. `made`: when, if it was not at this moment.
+    /// Counts one publication more, if the room takes it. `by`: which user publishes it here, if one does. `made`: when, if
+    /// it was not at this moment.
     pub(crate) fn charge(
         &mut self,
-        room: RoomSlot,
+        (room, by): (RoomSlot, Option<ClientId>),
         bytes: usize,
         (now, made): (Now, Option<Wall>),
     ) -> Result<Charge, Over> {
-        let counts = |quota: &Quota| quota.messages.is_some() || quota.bytes.is_some();
+        let of_all = |quota: &Quota| quota.messages.is_some() || quota.bytes.is_some();
+        let of_one = |quota: &Quota| quota.user_messages.is_some() || quota.user_bytes.is_some();
+        let counts = |quota: &Quota| of_all(quota) || by.is_some() && of_one(quota);
         let Some(quota) = self.quota(room).filter(counts) else { return Ok(Charge(None)) };
         let amount = Amount { messages: 1, bytes: bytes as u64 };
-        let span = self.room_mut(room).taken.charge(room, &quota, amount.bytes, (now, made))?;
+        let span = self.room_mut(room).taken.charge((room, by), &quota, amount.bytes, (now, made))?;
         Ok(Charge(Some((room, span, amount))))
     }
 
@@ -282,7 +326,7 @@ impl Graph {
         let is_more = !is_of_members(route)
             && self.room(room).published >= most
             && !self.is_published(room, &route.channel);
-        is_more.then_some(Over { room, limit: Limit::Channels, most: u64::from(most), span: None })
+        is_more.then_some(Over { room, of: None, limit: Limit::Channels, most: u64::from(most), span: None })
     }
 }
 
@@ -293,7 +337,7 @@ impl Bus {
         let is_in = || self.connections.get(&connection).is_some_and(|one| one.members.contains_key(&room));
         match most {
             Some(most) if self.graph.room(room).members >= most && !is_in() => {
-                Err(Over { room, limit: Limit::Connections, most: u64::from(most), span: None })
+                Err(Over { room, of: None, limit: Limit::Connections, most: u64::from(most), span: None })
             }
             Some(_) | None => Ok(()),
         }
@@ -314,9 +358,13 @@ impl Bus {
             self.has_place(connection, room)?;
             let most = self.graph.quota(room).and_then(|quota| quota.subscriptions);
             match most.filter(|most| !replaces && self.graph.room(room).subscribers >= *most) {
-                Some(most) => {
-                    Err(Over { room, limit: Limit::Subscriptions, most: u64::from(most), span: None })
-                }
+                Some(most) => Err(Over {
+                    room,
+                    of: None,
+                    limit: Limit::Subscriptions,
+                    most: u64::from(most),
+                    span: None,
+                }),
                 None => Ok(()),
             }
         };
@@ -335,9 +383,14 @@ impl Bus {
 
     /// So many times something was not taken for that: it is counted, and told in the room.
     pub(crate) fn was_over(&mut self, over: &Over, count: u64) {
+        self.was_over_by(over, count, None);
+    }
+
+    /// The same of what somebody published.
+    pub(crate) fn was_over_by(&mut self, over: &Over, count: u64, by: Option<&Principal>) {
         self.counters.over_quota += count;
         let room = self.graph.room(over.room).id;
-        self.event(Scope::Room(room), over.event());
+        self.event(Scope::Room(room), over.event(by));
     }
 }
 
@@ -349,13 +402,13 @@ mod tests {
     fn what_is_taken_is_counted_in_spans_and_what_is_refused_is_not() {
         let quota = Quota {
             messages: Some(2),
-            bytes: Some(riser_model::size::ByteSize(10)),
+            bytes: Some(ByteSize(10)),
             every: Some(riser_model::duration::Duration::seconds(10)),
             ..Quota::default()
         };
         let mut taken = Taken::default();
         let mut charge = |bytes, s| {
-            let charged = taken.charge(RoomSlot(0), &quota, bytes, (at(s), None));
+            let charged = taken.charge((RoomSlot(0), None), &quota, bytes, (at(s), None));
             charged.map(drop).map_err(|over| over.refusal())
         };
         assert_eq!(charge(4, 100), Ok(()));
@@ -386,13 +439,14 @@ mod tests {
         let mut taken = Taken::default();
         let now = 10 * PAST_SPANS_MAX as u64 + 1000;
         let mut charge = |made: u64| {
-            let charged = taken.charge(RoomSlot(0), &quota, 1, (at(now), late(made)));
-            charged.map(drop).map_err(|over| Box::new(over.event()))
+            let charged = taken.charge((RoomSlot(0), None), &quota, 1, (at(now), late(made)));
+            charged.map(drop).map_err(|over| Box::new(over.event(None)))
         };
         let mut all = (now - 900..now - 800).filter(|made| made % 5 == 0);
         assert!(all.all(|made| charge(made).is_ok()), "as many in each span as there may be");
         let over = |again_ms| {
-            Err(Box::new(SystemEvent::RoomQuota { limit: "messages".to_owned(), most: 2, again_ms }))
+            let limit = "messages".to_owned();
+            Err(Box::new(SystemEvent::RoomQuota { limit, most: 2, again_ms, client: None, name: None }))
         };
         assert_eq!((charge(now - 850), charge(now - 850)), (Ok(()), Ok(())), "spans that began elsewhere");
         assert_eq!(charge(now - 850), over(None), "more than two of them can hold");
@@ -413,10 +467,11 @@ mod tests {
             // Bursts at the end of one span and the beginning of the next.
             let bursts = (0..100).flat_map(|n| [(n * 20, 1), (n * 20 + 9, 9), (n * 20 + 10, 9)]);
             let tried = bursts.flat_map(|(s, count)| (0..count).map(move |_| 1000 + offset + s));
-            let all: Vec<u64> =
-                tried.filter(|s| kept.charge(RoomSlot(0), &quota, 1, (at(*s), None)).is_ok()).collect();
+            let all: Vec<u64> = tried
+                .filter(|s| kept.charge((RoomSlot(0), None), &quota, 1, (at(*s), None)).is_ok())
+                .collect();
             assert_eq!(all.len(), 600, "as much as there may be");
-            let brings = |s: &u64| taken.charge(RoomSlot(0), &quota, 1, (at(9000), late(*s))).is_ok();
+            let brings = |s: &u64| taken.charge((RoomSlot(0), None), &quota, 1, (at(9000), late(*s))).is_ok();
             assert!(all.iter().all(brings), "{offset}");
         }
     }
@@ -425,7 +480,7 @@ mod tests {
     fn who_is_late_in_every_span_brings_a_sixteenth_more_and_not_as_much_again() {
         let (quota, mut taken, mut count) = (in_ten_seconds(10), Taken::default(), 0);
         for s in (100_000..101_600).step_by(10) {
-            let mut charge = |made| taken.charge(RoomSlot(0), &quota, 1, (at(s), made)).is_ok();
+            let mut charge = |made| taken.charge((RoomSlot(0), None), &quota, 1, (at(s), made)).is_ok();
             count +=
                 (0..30).filter(|_| charge(None)).count() + (0..30).filter(|_| charge(late(s - 10))).count();
         }
@@ -435,14 +490,14 @@ mod tests {
     #[test]
     fn what_is_known_of_spans_is_of_those_that_are_and_of_what_was_taken() {
         let (quota, mut taken) = (in_ten_seconds(0), Taken::default());
-        assert!(taken.charge(RoomSlot(0), &quota, 1, (at(1000), late(900))).is_err());
+        assert!(taken.charge((RoomSlot(0), None), &quota, 1, (at(1000), late(900))).is_err());
         assert!(taken.made.is_empty(), "what was refused is not counted");
         let quota = in_ten_seconds(9);
-        taken.charge(RoomSlot(0), &quota, 1, (at(1000), None)).unwrap();
-        taken.charge(RoomSlot(0), &quota, 1, (at(500), None)).unwrap();
+        taken.charge((RoomSlot(0), None), &quota, 1, (at(1000), None)).unwrap();
+        taken.charge((RoomSlot(0), None), &quota, 1, (at(500), None)).unwrap();
         assert_eq!(taken.made.keys().collect::<Vec<_>>(), [&50], "the clock was set back");
         let every = Some(riser_model::duration::Duration::seconds(1));
-        taken.charge(RoomSlot(0), &Quota { every, ..quota }, 1, (at(600), None)).unwrap();
+        taken.charge((RoomSlot(0), None), &Quota { every, ..quota }, 1, (at(600), None)).unwrap();
         assert_eq!(taken.made.keys().collect::<Vec<_>>(), [&600], "spans of another length");
     }
 
@@ -450,15 +505,15 @@ mod tests {
     fn what_is_given_back_may_be_taken_again() {
         let quota = Quota { messages: Some(1), ..Quota::default() };
         let mut taken = Taken::default();
-        let mut charge = |made| taken.charge(RoomSlot(0), &quota, 1, (at(1000), made)).unwrap();
+        let mut charge = |made| taken.charge((RoomSlot(0), None), &quota, 1, (at(1000), made)).unwrap();
         let spans = [charge(None), charge(late(500)), charge(late(500))];
         for (span, made) in [(spans[0], None), (spans[1], late(500))] {
             taken.refund(span, Amount { messages: 1, bytes: 1 });
-            assert!(taken.charge(RoomSlot(0), &quota, 1, (at(1000), made)).is_ok());
-            assert!(taken.charge(RoomSlot(0), &quota, 1, (at(1000), made)).is_err());
+            assert!(taken.charge((RoomSlot(0), None), &quota, 1, (at(1000), made)).is_ok());
+            assert!(taken.charge((RoomSlot(0), None), &quota, 1, (at(1000), made)).is_err());
         }
-        taken.refund(Span { running: Some(Time(7)), wall: 7 }, Amount { messages: 1, bytes: 1 });
-        assert!(taken.charge(RoomSlot(0), &quota, 1, (at(1000), None)).is_err(), "another span's");
+        taken.refund(Span { running: Some(Time(7)), wall: 7, user: None }, Amount { messages: 1, bytes: 1 });
+        assert!(taken.charge((RoomSlot(0), None), &quota, 1, (at(1000), None)).is_err(), "another span's");
     }
 
     fn at(s: u64) -> Now {

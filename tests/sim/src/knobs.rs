@@ -420,6 +420,8 @@ fn quota(rng: &mut Rng) -> Quota {
         messages: Some(messages),
         bytes: rng.bool().then(|| ByteSize(messages * rng.u64(70..140))),
         every: Some(Span::seconds(span_s)),
+        user_messages: None,
+        user_bytes: None,
         connections: rng.bool().then_some(3),
         channels: None,
         subscriptions: rng.bool().then_some(2),

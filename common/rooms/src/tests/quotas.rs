@@ -1,15 +1,16 @@
-//! What a room takes of everybody together, and what becomes of what it does not take.
+//! What a room takes of everybody together and of one user, and what becomes of what it does not take.
 
 use super::{ingested::ingest, script::*, writers::stored};
 use crate::{Config, Ingest, Input, Latest, Placed};
 use riser_model::{
-    Epoch, History, Quota, Route, RouteNumber, Run, Seq, Stamp, SubscriptionId, Wall,
+    Epoch, Grants, History, Principal, Quota, Route, RouteNumber, Run, Seq, Stamp, SubscriptionId, Wall,
     door::{Ask, Code, Flow, From, Intake, Keep, Showing, Tell},
     duration::Duration,
     event::Scope,
     size::ByteSize,
 };
 use riser_wire::entry::{ContentType, Publication, frames};
+use std::sync::Arc;
 
 /// The rooms `a` (with this quota), `b` and `quiet`.
 fn with(quota: Quota) -> Input {
@@ -308,27 +309,89 @@ fn what_a_session_left_is_taken_up_whatever_the_quota() {
     assert_eq!(subscribe(From::After(at(1, 0)), kept), Ok(()));
 }
 
+/// What room `a` says of its quota by a moment later.
+fn said(world: &mut World) -> Vec<String> {
+    world.now.time = world.now.time.plus(std::time::Duration::from_millis(60));
+    world.input(Input::Deadline);
+    world.commit();
+    let of_quota = |frame: &[u8]| {
+        let frame = frames(frame).next()?.ok()?;
+        let route = world.storage.routes.get(&frame.route)?;
+        let own = route.room == Scope::Room(room("a", History::Log).id).room();
+        (own && route.channel.as_str() == "room_quota")
+            .then(|| payload(&bytes::Bytes::copy_from_slice(frame.body)))
+    };
+    world.storage.entries.iter().filter_map(|entry| of_quota(&entry.frame)).collect()
+}
+
+#[test]
+fn a_room_takes_so_much_of_each_user_whichever_connections_it_is_by_and_of_others_all_the_same() {
+    let own = |n, of| {
+        let grants = Grants::new(grants()).of(principal(of, Vec::new()).client);
+        Arc::new(Principal { grants: Arc::new(grants), ..Principal::clone(&principal(n, Vec::new())) })
+    };
+    let mut world = World::speaking(Config::default());
+    for (n, of) in [(1, 1), (2, 1), (3, 3)] {
+        world.input(Input::Open { connection: c(n), principal: own(u128::from(n), of) });
+    }
+    let quota = Quota {
+        messages: Some(5),
+        user_messages: Some(2),
+        user_bytes: Some(ByteSize(400)),
+        ..Quota::default()
+    };
+    world.input(with(quota));
+    let refused = |world: &mut World, n, sent: &[(&str, &str)]| {
+        world.send(n, sent, 1);
+        world.commit();
+        let Some(Tell::Stored { refused, .. }) = world.told(n) else { panic!("a receipt") };
+        refused.into_iter().map(|(index, why)| (index, why.what)).collect::<Vec<_>>()
+    };
+    let beyond = |index, what: &str| vec![(index, what.to_owned())];
+    let of_user = "the room's quota of one user: 2 messages in 1m";
+    assert_eq!(refused(&mut world, 1, &[("a/x", "1"), ("b/x", "elsewhere")]), []);
+    let sent = [("a/x", "2"), ("a/x", "3"), ("b/x", "elsewhere")];
+    assert_eq!(refused(&mut world, 2, &sent), beyond(1, of_user), "by another client of the same user");
+    let long = "x".repeat(500);
+    let of_bytes = "the room's quota of one user: 400 bytes in 1m";
+    assert_eq!(refused(&mut world, 3, &[("a/x", &long), ("a/x", "1"), ("a/x", "2")]), beyond(0, of_bytes));
+    assert_eq!(refused(&mut world, 3, &[("a/x", "3")]), beyond(0, of_user), "each has its own");
+    // What a link brings was counted by user where it was published: of all that there is, it is the last one.
+    let mut brought = ingest(3, 11, &[(0, "first"), (0, "second")]);
+    brought.elsewhere.clear();
+    world.input(Input::Ingest(brought));
+    world.commit();
+    assert!(matches!(world.done[..], [(3, Ok(Placed { quarantined: 1, .. }))]), "{:?}", world.done);
+    assert_eq!(world.bus.statistics().counters.over_quota, 4);
+    let said = said(&mut world);
+    let of = |n| format!(r#""client":"{}""#, principal(n, Vec::new()).client);
+    assert!(said[0].contains(r#""limit":"user_messages""#) && said[0].contains(r#""most":2"#), "{said:?}");
+    assert!(said.iter().any(|event| event.contains("user_bytes") && event.contains(&of(3))), "{said:?}");
+
+    world.now.time = world.now.time.plus(std::time::Duration::from_secs(60));
+    assert_eq!(refused(&mut world, 1, &[("a/x", "1"), ("a/x", "2")]), [], "another span");
+}
+
+#[test]
+fn what_a_user_published_and_was_not_stored_may_be_published_again() {
+    let mut world = world(Quota { user_messages: Some(1), ..Quota::default() });
+    for _ in 0..3 {
+        world.send(1, &[("a/x", "1")], 1);
+        world.fail(Code::LogFailing);
+        assert_eq!(stored(world.told(1)).2, [(0, Code::LogFailing)]);
+    }
+    world.send(1, &[("a/x", "1"), ("a/x", "2")], 1);
+    let refused = refusals(&mut world);
+    assert!(matches!(refused[..], [(1, Code::QuotaExceeded, ..)]), "{refused:?}");
+}
+
 #[test]
 fn a_room_says_that_its_quota_is_used_up() {
     let mut world = World::speaking(Config::default());
     world.open(1);
     world.input(with(Quota { messages: Some(0), ..Quota::default() }));
     world.send(1, &[("a/x", "1"), ("a/x", "2")], 1);
-    world.now.time = world.now.time.plus(std::time::Duration::from_millis(60));
-    world.input(Input::Deadline);
-    world.commit();
-    let said: Vec<String> = world
-        .storage
-        .entries
-        .iter()
-        .filter_map(|entry| {
-            let frame = frames(&entry.frame).next()?.ok()?;
-            let route = world.storage.routes.get(&frame.route)?;
-            let own = route.room == Scope::Room(room("a", History::Log).id).room();
-            (own && route.channel.as_str() == "room_quota")
-                .then(|| payload(&bytes::Bytes::copy_from_slice(frame.body)))
-        })
-        .collect();
+    let said = said(&mut world);
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains(r#""limit":"messages""#) && said[0].contains(r#""again_ms":60000"#), "{said:?}");
 }

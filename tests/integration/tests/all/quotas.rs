@@ -58,3 +58,21 @@ fn what_waits_for_a_session_reaches_it_though_others_have_taken_its_place_in_the
     let mut reader = enters(&site.hub, READER, "reader", (false, 3600));
     reader.hears(&heard("hall/x", &["waits"]));
 }
+
+#[test]
+fn who_has_used_up_what_a_room_takes_of_one_user_is_refused_on_all_connections_and_others_are_not() {
+    let mut site = Site::laid_out(Plan::default());
+    bound(&site.edge, "hall", "user_messages = 2, every = \"1h\"");
+    site.edge.start();
+    let mut both = ["one", "other"].map(|id| enters(&site.edge, OWNER, id, (true, 0)));
+    let mut sensor = enters(&site.edge, SENSOR, "sensor", (true, 0));
+    let said = |client: &mut Mqtt, topic: &str| client.publish(topic, b"x", false);
+    let [one, other] = &mut both;
+    let taken = |reason: Option<u8>| reason.is_some_and(|reason| reason < 0x80);
+    assert!(taken(said(one, "hall/x")) && taken(said(other, "hall/x")));
+    assert_eq!((said(one, "hall/x"), said(other, "hall/y")), (Some(0x97), Some(0x97)));
+    assert!(taken(said(other, "orders/x")), "in another room");
+    assert!(taken(said(&mut sensor, "sensors/x")) && taken(said(&mut sensor, "sensors/x")));
+    assert_eq!(said(&mut sensor, "sensors/x"), Some(0x97));
+    assert_eq!(site.edge.metric("riser_room_quota_exceeded", ""), Some(3.0));
+}
