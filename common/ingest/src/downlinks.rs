@@ -304,27 +304,33 @@ impl Downlinks {
         }
     }
 
-    /// Notes whose publications go down to anybody, by these routes. What a commit larger than the tail has is nobody's to
-    /// tell.
+    /// Notes whose publications go down, by these routes, and to which edges. What a commit larger than the tail has is
+    /// nobody's to tell.
     fn owe(&mut self, chunk: &Chunk, routes: &BTreeSet<RouteNumber>, bus: &Bus, now: Now) {
+        let mut meant = BTreeMap::new();
         for run in chunk.runs.iter().filter(|_| !routes.is_empty()) {
             let Run::Entries { first, entries, .. } = run else { continue };
             for (n, frame) in frames(entries).map_while(Result::ok).enumerate() {
-                if let Some(route) = bus.route(frame.route).filter(|_| routes.contains(&frame.route)) {
-                    self.owed.goes(bus.position(first.plus(n as u64)), &frame, route);
+                let number = frame.route;
+                let route = bus.route(number).filter(|_| routes.contains(&number));
+                let Some(route) = route.filter(|route| Owed::is_meant(&frame, route)) else { continue };
+                let carriers = || self.links.iter().filter(|(_, link)| link.carries(number));
+                let edges = || carriers().map(|(edge, _)| *edge).collect();
+                let meant = meant.entry(number).or_insert_with(|| self.owed.edges(edges()));
+                self.owed.goes(bus.position(first.plus(n as u64)), &frame, route, Arc::clone(meant));
+                if self.owed.is_full() {
+                    let reached = |link: &Downlink| link.sender.status(now).last_synced;
+                    let reached = self.links.iter().map(|(edge, link)| (*edge, reached(link)));
+                    self.owed.make_room(&reached.collect());
                 }
             }
-        }
-        if self.owed.is_full() {
-            let through = self.links.values().map(|link| link.sender.status(now).last_synced).min();
-            self.owed.make_room(through.unwrap_or(self.told));
         }
     }
 
     /// An edge will never have these seqs, which the log let go of: those of which that is somebody's to hear.
     pub(crate) fn lose(&mut self, edge: ClientId, gap: Gap) -> Vec<One> {
         let Some(link) = self.links.get(&edge) else { return Vec::new() };
-        self.owed.lose(gap, |route| link.carries(route))
+        self.owed.lose(edge, gap, |route| link.carries(route))
     }
 
     /// Publications that were forgotten for want of room, of which nobody would hear that an edge never had them.
