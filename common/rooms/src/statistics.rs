@@ -75,6 +75,8 @@ pub struct Counters {
     pub gapped: u64,
     /// Events of the system that were not written by themselves: others that stand for them are.
     pub coalesced: u64,
+    /// Events that a log that fails could not take, of which more came than are kept to be said later.
+    pub unsaid: u64,
     /// Events that say what became of a publication that went down.
     pub outcomes: u64,
     /// Publications that were addressed to a client that was not there, in rooms that keep nothing for it.

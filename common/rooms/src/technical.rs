@@ -24,6 +24,9 @@ use std::{
 
 /// Of what waits for a log that fails; of events that come on top of it only the count is kept.
 const AGAIN_MAX: usize = 1024;
+/// What became of publications is each its own, and no other stands for it: more than may become known at once, of those
+/// that wait at one instance for an outcome and those that its ways down have still to carry.
+const OUTCOMES_AGAIN_MAX: usize = 16_384;
 /// Of those that said of nobody to be there and did not reach the disk so many are kept.
 const OF_NOBODY_MAX: usize = 16_384;
 /// Who is there is said anew this often at most.
@@ -88,6 +91,8 @@ pub(crate) struct Technical {
     all: Pace,
     /// What a batch that failed held.
     again: VecDeque<Spoken>,
+    /// The same of what became of publications.
+    outcomes_again: VecDeque<Spoken>,
     /// Something failed of who came and went: who is there is to be said anew, not before this. To say that alone again would
     /// say it after what was said meanwhile.
     members_lost: Option<Time>,
@@ -141,7 +146,7 @@ impl Technical {
     }
 
     /// Its batch failed.
-    fn failed(&mut self, said: Said) {
+    fn failed(&mut self, said: Said, counters: &mut Counters) {
         let spoken = match said {
             Said::Event(spoken) => spoken,
             Said::Member(..) => {
@@ -158,14 +163,21 @@ impl Technical {
                 return;
             }
         };
+        if event::is_outcome(&spoken.event.channel()) {
+            match self.outcomes_again.len() < OUTCOMES_AGAIN_MAX {
+                true => self.outcomes_again.push_back(spoken),
+                false => counters.unsaid += 1,
+            }
+            return;
+        }
         if self.again.len() < AGAIN_MAX {
             return self.again.push_back(spoken);
         }
         let same =
             |last: &&mut Spoken| last.scope == spoken.scope && last.event.kind() == spoken.event.kind();
-        let last = self.again.iter_mut().rev().find(same);
-        if let Some(last) = last {
-            *last = Spoken { count: last.count + spoken.count, ..spoken };
+        match self.again.iter_mut().rev().find(same) {
+            Some(last) => *last = Spoken { count: last.count + spoken.count, ..spoken },
+            None => counters.unsaid += spoken.count,
         }
     }
 }
@@ -235,7 +247,8 @@ impl Bus {
 
     /// What failed is said again, after a commit that did not.
     pub(crate) fn say_again(&mut self) {
-        for spoken in std::mem::take(&mut self.technical.again) {
+        let outcomes = std::mem::take(&mut self.technical.outcomes_again);
+        for spoken in std::mem::take(&mut self.technical.again).into_iter().chain(outcomes) {
             self.write_said(Said::Event(spoken));
         }
         self.name_again();
@@ -257,7 +270,7 @@ impl Bus {
     /// Writes what nobody waits for.
     pub(crate) fn write_said(&mut self, said: Said) {
         if self.line.bytes() >= self.config.unstored_bytes_max {
-            return self.technical.failed(said);
+            return self.technical.failed(said, &mut self.counters);
         }
         let (route, bytes) = match &said {
             Said::Event(spoken) => self.event_entry(spoken),
@@ -320,7 +333,7 @@ impl Bus {
         self.technical.unstored -= 1;
         self.technical.rolls_unstored -= u64::from(matches!(&said, Said::Roll(_)));
         if !durable {
-            self.technical.failed(said);
+            self.technical.failed(said, &mut self.counters);
         }
     }
 

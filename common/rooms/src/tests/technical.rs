@@ -206,6 +206,43 @@ fn what_a_failing_log_could_not_hold_is_said_when_it_recovers() {
     assert_eq!(all, ["clock_stepped", "log_recovered", "quota_reached"]);
 }
 
+#[test]
+fn what_became_of_many_publications_is_said_of_each_though_the_log_failed_first() {
+    let mut world = speaking();
+    world.open_as(3, [grants(), vec![rule(None, "#", Right::Admin, false)]].concat());
+    world.subscribe(3, 1, of_room("a"), From::Live, Flow::Credit);
+    world.subscribe(3, 2, of_account(), From::Live, Flow::Credit);
+    heard(&mut world, 3);
+    let (entry, client) = (world.bus.position(Seq(1)), principal(1, grants()).client);
+    let room = Scope::Room(world.rooms[0].id);
+    let fail = |world: &mut World, many: std::ops::RangeInclusive<u64>| {
+        for n in many {
+            let publish_id = PublishedAs { producer: 9, n };
+            let code = "gone".to_owned();
+            say(world, room, SystemEvent::Failed { entry, client, publish_id, code });
+        }
+        world.now.time = world.now.time.plus(Duration::from_millis(60));
+        world.input(Input::Deadline);
+        while !world.storage.waiting.is_empty() {
+            world.fail(Code::QuotaExceeded);
+        }
+    };
+    fail(&mut world, 1..=3000);
+    world.publish(2, &[("a/x", "fits again")]);
+    settle(&mut world);
+    let heard = world.all(3);
+    let said: Vec<String> = heard.iter().filter_map(delivery).map(|one| payload(&one.content.body)).collect();
+    let failed: Vec<&String> = said.iter().filter(|text| text.contains("riser.failed")).collect();
+    assert!(failed.iter().all(|text| !text.contains("\"count\"")), "none stands for others");
+    let id = |text: &&String| text.split_once("\"n\":")?.1.split_once(',')?.0.parse::<u64>().ok();
+    let mut ids: Vec<u64> = failed.iter().filter_map(id).collect();
+    ids.sort_unstable();
+    assert!(ids.iter().copied().eq(1..=3000), "each by its own id: {}", ids.len());
+    // What is more than that is not said, and counted.
+    fail(&mut world, 10_000..=10_000 + 16_384 + 2);
+    assert_eq!(world.bus.statistics().counters.unsaid, 3);
+}
+
 /// Connection 3 administers the account, connection 1 does not; both listen to it, in order and conflated.
 fn overheard() -> World {
     let mut world = speaking();

@@ -23,6 +23,8 @@ pub struct Bus {
     pub latest_discarded: Counter,
     /// Reads that were done and let go of.
     pub chunks_discarded: Counter,
+    /// Events that nobody hears: a log that fails held too many of them up.
+    pub unsaid: Counter,
     /// What visitors of lobbies asked for and have no right to.
     pub visitors_refused: Counter,
     /// Inputs about what is not there any more.
@@ -61,6 +63,7 @@ impl Bus {
                 "Reads of the log let go of before their reader came",
                 &self.chunks_discarded,
             ),
+            ("events_unsaid", "Events lost because a log that fails held too many of them up", &self.unsaid),
             (
                 "visitors_refused",
                 "What visitors of lobbies asked for and have no right to",
