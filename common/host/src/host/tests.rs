@@ -3,9 +3,13 @@
 use super::*;
 use crate::setup;
 use riser_gate::{PasswordHash, Proof};
-use riser_model::{Time, door::Secret};
+use riser_model::{
+    ClientId, Epoch, LogId, Position, RoomId, Route, SubscriptionId, Time, Wall,
+    door::{Content, Delivery, Secret},
+};
 use riser_net::{Entrance, Limits, core_inbox, entrance::Peer};
 use riser_shell::proofs::Finding;
+use tempfile::TempDir;
 
 /// Wants whoever comes verified, and nothing else.
 #[derive(Default)]
@@ -78,9 +82,11 @@ impl Verify for Endless {
     }
 }
 
-#[tokio::test]
-async fn who_closes_lets_go_of_the_verifier() {
-    let folder = tempfile::tempdir().unwrap();
+/// A host that does not run, and where its doors come in.
+fn host(
+    folder: &TempDir,
+    says: mpsc::UnboundedSender<&'static str>,
+) -> (Host<Asking, Nothing, Nothing>, HostHandle<Asking>, Arc<Entrance>) {
     let config = riser_log::Config::edge();
     let (writer, _) = setup::open_log(&folder.path().join("log"), config, Clock.now()).unwrap();
     let (_, answers) = mpsc::unbounded_channel();
@@ -89,7 +95,6 @@ async fn who_closes_lets_go_of_the_verifier() {
     let entrance = Entrance::new(Limits::default(), core, Arc::new(|| Clock.now()), Arc::default());
     let directory = Arc::new(Directory::compile(&[]).unwrap());
     let policy = Arc::new(Policy::new(&directory, None, "mqtt").unwrap());
-    let (says, mut said) = mpsc::unbounded_channel();
     let path = folder.path().join("retained.redb");
     let table = riser_shell::tables::Table::open(&path).unwrap();
     let (host, handle) = Host::new(Parts {
@@ -107,16 +112,27 @@ async fn who_closes_lets_go_of_the_verifier() {
         identity: "".into(),
         clock: Clock,
     });
-    let host = tokio::spawn(host.run());
-    let peer = Peer {
+    (host, handle, entrance)
+}
+
+fn peer() -> Peer {
+    Peer {
         address: ([192, 0, 2, 1], 1).into(),
         listener: "mqtt".into(),
         proxy: false,
         origin: None,
         tls: false,
         certificate: None,
-    };
-    let mut seat = entrance.admit(peer).unwrap().sit();
+    }
+}
+
+#[tokio::test]
+async fn who_closes_lets_go_of_the_verifier() {
+    let folder = tempfile::tempdir().unwrap();
+    let (says, mut said) = mpsc::unbounded_channel();
+    let (host, handle, entrance) = host(&folder, says);
+    let host = tokio::spawn(host.run());
+    let mut seat = entrance.admit(peer()).unwrap().sit();
     seat.ask(Ask::Rooms);
     let next = async |said: &mut mpsc::UnboundedReceiver<_>| {
         tokio::time::timeout(Duration::from_secs(30), said.recv()).await.expect("it is said").unwrap()
@@ -126,4 +142,65 @@ async fn who_closes_lets_go_of_the_verifier() {
     assert_eq!(next(&mut said).await, "let go of");
     handle.shut_down();
     host.await.unwrap();
+}
+
+/// Publications of so many bytes each.
+fn deliver(sizes: &[usize]) -> Tell {
+    let room = RoomId(uuid::Uuid::from_u128(9));
+    let client = ClientId(uuid::Uuid::from_u128(8));
+    let at = |seq| Position { log: LogId(1), epoch: Epoch(1), seq: Seq(seq) };
+    let push = |size: &usize| {
+        let content = Content {
+            route: Arc::new(Route { room, channel: "a".parse().unwrap(), client }),
+            room: "plant".parse().unwrap(),
+            body: vec![0; *size].into(),
+            wall: Wall(0),
+            born_ms: 0,
+            uncertain: false,
+            rooted: false,
+            technical: None,
+            wording: None,
+        };
+        Push::Publication(Delivery {
+            subscription: SubscriptionId(1),
+            pos: Some(at(2)),
+            prev: at(1),
+            content: Arc::new(content),
+            skipped: 0,
+            session: None,
+            retained: None,
+            reported: false,
+        })
+    };
+    Tell::Deliver { pushes: sizes.iter().map(push).collect(), more: false }
+}
+
+#[tokio::test]
+async fn who_reads_the_past_is_behind_while_the_disk_is_asked_for_it_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut host, _handle, entrance) = host(&folder, mpsc::unbounded_channel().0);
+    // What was large is worded by nobody here and keeps its permit.
+    host.givings = Givings::new(3);
+    let mut seat = entrance.admit(peer()).unwrap().sit();
+    seat.ask(Ask::Rooms);
+    let mut arrivals = Vec::new();
+    host.parts.inbox.try_recv_many(&mut arrivals, ARRIVALS_MAX);
+    arrivals.into_iter().for_each(|arrival| host.arrived(arrival, Clock.now()));
+    let connection = *host.doors.keys().next().expect("it came");
+    let mut is_behind = |given: &[usize]| {
+        host.perform(InstanceOutput::Tell { connection, tell: deliver(given) });
+        let ask = Ask::Pull { bytes: 1000, stands: false };
+        host.arrived(Arrival::Asked(Asked { connection, ask }), Clock.now());
+        let is_live = host.givings.next_live().is_some();
+        let is_past = host.givings.next_past(Time(0)).is_some();
+        host.givings.end(Time(0));
+        assert_ne!(is_live, is_past, "it has one turn");
+        is_past
+    };
+    assert!(!is_behind(&[10]));
+    assert!(is_behind(&[LARGE_BYTES, 1]), "what follows a large part is of the past");
+    assert!(is_behind(&[]), "nothing yet: the disk is asked");
+    assert!(is_behind(&[]));
+    assert!(!is_behind(&[10]), "it has come to the present");
+    assert!(!is_behind(&[]));
 }

@@ -252,6 +252,27 @@ fn a_channel_is_read_by_who_named_it_and_by_whose_filter_meets_it_and_may() {
 }
 
 #[test]
+fn whoever_is_not_in_the_room_is_a_look_too_when_its_readers_are_counted() {
+    let mut world = World::new(Config::default());
+    world.open(1);
+    world.publish(1, &[("a/x", "1")]);
+    for elsewhere in 2..10 {
+        world.open(elsewhere);
+    }
+    world.open(10);
+    world.subscribe(10, 1, in_room("a", "x"), From::Live, Flow::Credit);
+    let graph = &world.bus.graph;
+    let room = graph.room_of(world.rooms[0].id).unwrap();
+    let channels: Vec<_> = graph.by_name(room, None).filter(|one| one.name.as_str() == "x").collect();
+    let counted = |looks| {
+        let (readers, whole) = world.bus.readers(room, &channels, looks);
+        (readers[0].subscribers, readers[0].connections, whole)
+    };
+    assert_eq!(counted(9), (1, 1, true), "eight who are elsewhere, and one who reads");
+    assert_eq!(counted(8), (1, 0, false), "who named it is known all the same");
+}
+
+#[test]
 fn more_readers_than_are_looked_at_make_a_lower_bound_that_says_so() {
     let mut world = World::new(Config::default());
     world.open(1);
