@@ -4,8 +4,9 @@
 //! What was asked for and not answered yet may be so or not. What ended may be told for [`GRACE`] still.
 
 use crate::{
-    house::{Annex, House, Means, Person, Stages, Want},
+    house::{Annex, FRONT, House, Means, Person, Stages, Want},
     proofs::Token,
+    statutes,
 };
 use riser_model::Time;
 use std::{collections::BTreeMap, time::Duration};
@@ -22,7 +23,7 @@ pub enum Fact {
     Lives(usize),
     /// A credential is somebody's.
     Holds(Token),
-    /// A vault's gate is its n-th.
+    /// A vault's gate, or the account's, is its n-th.
     Gate(usize, u32),
 }
 
@@ -66,6 +67,10 @@ pub struct Before<'a> {
     pub came: &'a [Means],
     /// The minutes of the day between which it stands there; none if nobody can say.
     pub minutes: Option<(u16, u16)>,
+    /// When it came.
+    pub since: Time,
+    /// It is past the account's gate.
+    pub known: bool,
 }
 
 impl Book {
@@ -82,7 +87,7 @@ impl Book {
                 book.set(Fact::Reads(n, vault), *reads, Time(0));
             }
         }
-        for (vault, stages) in house.gates.iter().enumerate() {
+        for (vault, stages) in house.gates.iter().enumerate().chain([(FRONT, &house.front)]) {
             book.gates.insert((vault, 0), stages.clone());
             book.set(Fact::Gate(vault, 0), true, Time(0));
         }
@@ -91,7 +96,7 @@ impl Book {
 
     /// That of the annex: as its file declares it, with its own gates.
     pub fn of_annex(house: &House, annex: &Annex) -> Self {
-        Self::new(&House { gates: annex.gates.clone(), ..house.clone() })
+        Self::new(&statutes::of_annex(house, annex))
     }
 
     /// What somebody is let in by, or is known as, of which that is true.
@@ -171,7 +176,10 @@ impl Book {
             return if self.may(Fact::Reads(person, vault), since) { Expect::Unsure } else { Expect::Out };
         }
         let Some(stages) = self.gates.get(&(vault, newest)) else { return Expect::Unsure };
-        let mut all = Expect::In;
+        let mut all = self.front(before, since);
+        if matches!(all, Expect::Out | Expect::Unsure) {
+            return all;
+        }
         for stage in stages {
             match self.stage(stage, before, since) {
                 Expect::In => {}
@@ -180,6 +188,17 @@ impl Book {
             }
         }
         all
+    }
+
+    /// Whether somebody gets past the account's gate, or stays past it, if nothing has changed since then.
+    pub fn front(&self, before: &Before<'_>, since: Time) -> Expect {
+        let newest = self.newest_gate(FRONT);
+        if !self.must(Fact::Gate(FRONT, newest), before.since.min(since)) {
+            return Expect::Unsure;
+        }
+        let stages = self.gates.get(&(FRONT, newest)).filter(|_| !before.known);
+        let stages = stages.into_iter().flatten().map(|stage| self.stage(stage, before, since));
+        stages.fold(Expect::In, |all, one| if all == Expect::In { one } else { all })
     }
 
     /// The first that takes what was shown, or whose condition is met, decides.

@@ -71,6 +71,7 @@ struct State {
     slow: u32,
     crash_in: Option<u64>,
     crashed: bool,
+    shut: bool,
     fail_syncs: u32,
     full_at: Option<u64>,
     /// Calls that failed because somebody wanted them to.
@@ -94,6 +95,7 @@ impl SimDisk {
             slow: 1,
             crash_in: None,
             crashed: false,
+            shut: false,
             fail_syncs: 0,
             full_at: None,
             failed: 0,
@@ -176,6 +178,16 @@ impl SimDisk {
         Some(ill)
     }
 
+    /// From here on every call fails, or none because of that: a folder that is not mounted, or whose medium does not answer.
+    pub fn shut(&self, shut: bool) {
+        self.state().shut = shut;
+    }
+
+    /// Whether every call fails.
+    pub fn is_shut(&self) -> bool {
+        self.state().shut
+    }
+
     /// The next syncs fail.
     pub fn fail_syncs(&self, syncs: u32) {
         self.state().fail_syncs = syncs;
@@ -218,6 +230,11 @@ impl SimDisk {
         let full_at = bytes.map(|free| self.inner.used() + free);
         self.state().full_at = full_at;
         self.inner.set_capacity(full_at);
+    }
+
+    /// Whether its files may grow by so many bytes only.
+    pub fn is_bounded(&self) -> bool {
+        self.state().full_at.is_some()
     }
 
     /// Flips a bit somewhere in a file that holds entries. The file's name and the offset.
@@ -279,7 +296,7 @@ impl SimDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn call(&self, takes: Duration) {
+    fn call(&self, takes: Duration) -> io::Result<()> {
         let mut state = self.state();
         state.cost += takes;
         if let Some(left) = &mut state.crash_in {
@@ -291,6 +308,7 @@ impl SimDisk {
                 *left -= 1;
             }
         }
+        if state.shut { Err(io::Error::other("nobody answers")) } else { Ok(()) }
     }
 
     fn sync(&self, file: &FaultFile) -> io::Result<()> {
@@ -304,7 +322,7 @@ impl SimDisk {
             }
             (state.sync_takes * state.slow * jitter / 100, state.mutant, fails)
         };
-        self.call(takes);
+        self.call(takes)?;
         if mutant == Some(Mutant::NoSync) && !self.is_down() {
             return Ok(());
         }
@@ -328,22 +346,22 @@ impl Disk for SimDisk {
     type File = FaultFile;
 
     fn list(&self) -> io::Result<Vec<String>> {
-        self.call(QUICK);
+        self.call(QUICK)?;
         self.inner.list()
     }
 
     fn open(&self, name: &str) -> io::Result<(FaultFile, u64)> {
-        self.call(QUICK);
+        self.call(QUICK)?;
         self.inner.open(name)
     }
 
     fn create(&self, name: &str) -> io::Result<FaultFile> {
-        self.call(QUICK);
+        self.call(QUICK)?;
         self.inner.create(name)
     }
 
     fn read_at(&self, file: &FaultFile, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
-        self.call(QUICK);
+        self.call(QUICK)?;
         self.inner.read_at(file, offset, bytes)
     }
 
@@ -351,7 +369,7 @@ impl Disk for SimDisk {
         if self.ill(Call::Write) == Some(Ill::Lies) {
             return Ok(());
         }
-        self.call(QUICK + Duration::from_nanos(bytes.len() as u64));
+        self.call(QUICK + Duration::from_nanos(bytes.len() as u64))?;
         let (mutant, unlucky, place) = {
             let mut state = self.state();
             let wrong = matches!(state.mutant, Some(Mutant::WriteLost | Mutant::WriteFlipped));
@@ -381,17 +399,17 @@ impl Disk for SimDisk {
     }
 
     fn forget_cached(&self, file: &FaultFile) -> io::Result<()> {
-        self.call(QUICK);
+        self.call(QUICK)?;
         self.inner.forget_cached(file)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.call(QUICK);
+        self.call(QUICK)?;
         self.inner.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.call(QUICK);
+        self.call(QUICK)?;
         self.inner.remove(name)
     }
 
@@ -400,7 +418,7 @@ impl Disk for SimDisk {
             let state = self.state();
             (state.sync_takes, state.mutant)
         };
-        self.call(takes);
+        self.call(takes)?;
         if mutant == Some(Mutant::NoDirectorySync) && !self.is_down() {
             return Ok(());
         }
@@ -408,7 +426,7 @@ impl Disk for SimDisk {
     }
 
     fn free_space(&self) -> io::Result<u64> {
-        self.call(QUICK);
+        self.call(QUICK)?;
         self.inner.free_space()
     }
 }

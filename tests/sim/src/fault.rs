@@ -55,8 +55,19 @@ pub enum Fault {
     Restore(usize),
     /// A host dies and comes back with a bit flipped somewhere on its disk.
     Flip(usize),
+    /// The hub's archive.
+    Shelf(ShelfIll),
     /// A host dies and comes back with a bit flipped in the newest block of its log. No seed draws it.
     FlipNewest(usize),
+}
+
+/// What ails the disk of an archive, and no other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShelfIll {
+    /// Nobody can read or write it, for so long.
+    Shut(Duration),
+    /// It has only so many bytes left, for so long.
+    Full(u64, Duration),
 }
 
 /// A fault and when.
@@ -167,6 +178,7 @@ pub fn writers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
             | Fault::Backup(_)
             | Fault::Restore(_)
             | Fault::Flip(_)
+            | Fault::Shelf(_)
             | Fault::FlipNewest(_) => continue,
         };
         for writer in knobs.writers.iter().filter(|writer| writer.host == host) {
@@ -201,6 +213,29 @@ pub fn readers(seed: u64, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
     let count = rng.usize(0..8);
     let roads: Vec<Road> = (0..knobs.readers.len()).map(Road::Reader).collect();
     of_roads(seed, knobs, rng, (count, &roads))
+}
+
+/// What an archive suffers from a time on. While nobody can open it, its hub mostly starts anew.
+pub fn shelf(from: Duration, knobs: &Knobs, rng: &mut Rng) -> Vec<Planned> {
+    let mut all = Vec::new();
+    for _ in 0..rng.usize(1..4) {
+        let at = Time(rng.u64(from.as_millis() as u64..knobs.lasts.as_millis() as u64) * 1_000_000);
+        let lasts_ms = if rng.bool() { rng.u64(1_000..60_000) } else { rng.u64(60_000..900_000) };
+        let lasts = Duration::from_millis(lasts_ms);
+        if rng.u8(0..3) == 0 {
+            all.push((at, Fault::Shelf(ShelfIll::Full(rng.u64(0..60_000), lasts))));
+            continue;
+        }
+        all.push((at, Fault::Shelf(ShelfIll::Shut(lasts))));
+        let then = at.plus(Duration::from_millis(rng.u64(0..lasts_ms)));
+        match rng.u8(0..4) {
+            0 => all.push((then, Fault::Dies(0, Death::Kill))),
+            1 => all.push((then, Fault::Dies(0, Death::Power))),
+            2 => all.push((then, Fault::Restart(0))),
+            _ => {}
+        }
+    }
+    all
 }
 
 fn of_roads(seed: u64, knobs: &Knobs, rng: &mut Rng, (count, roads): (usize, &[Road])) -> Vec<Planned> {

@@ -6,7 +6,9 @@
 use crate::{
     disk::SimDisk,
     door::DoorEnd,
+    held::Held,
     journal::{Journal, Lost},
+    knobs::ROOMY_BYTES,
     mutant::Mutant,
     registrar::Registrar,
     site::{self, EdgeIdentity, Kept, Memory},
@@ -21,7 +23,7 @@ use riser_ingest::LinkOutput as HubLink;
 use riser_instance::{Input as InstanceInput, LogFold, core::Input};
 use riser_log::{Config as LogConfig, Entropy, Writer};
 use riser_model::{
-    Archived, ConnectionId, LogId, Now, Read, Room, RoomId, Selected, Seq, Time, Wall, door::Ask,
+    Archived, ConnectionId, EpochSpan, LogId, Now, Read, Room, RoomId, Selected, Seq, Time, Wall, door::Ask,
 };
 use riser_rooms::Input as RoomsInput;
 use std::{
@@ -64,6 +66,8 @@ pub enum Later {
     Archive(u64),
     /// It took one: what it has.
     Archived(BTreeMap<RoomId, Archived>),
+    /// It could be opened after the start only: the epochs of what is in it.
+    ArchiveOpened(Vec<EpochSpan>),
     /// The core's task takes what waits.
     Inbox,
     /// The core's deadline, as it was armed.
@@ -153,6 +157,8 @@ pub struct Setup {
     pub log: LogConfig,
     /// The quota that the ledger holds it to.
     pub quota: u64,
+    /// An archive takes so much.
+    pub archive_bytes: u64,
     /// The rooms' memory.
     pub memory: Memory,
     /// The host that its link leads to.
@@ -181,6 +187,10 @@ pub struct Host {
     pub disk: SimDisk,
     /// The one that its archive lies on.
     pub archive_disk: SimDisk,
+    /// What that should have.
+    pub held: Held,
+    /// Whether that disk was made to fail, or the archive may be full.
+    pub shelf_troubled: bool,
     /// What its log really holds.
     pub journal: Journal,
     /// What channels retain, on disk beside the log.
@@ -254,13 +264,15 @@ impl Host {
         Self {
             boot: rng.u64(1..),
             table: Table::new(Rng::with_seed(setup.number as u64), setup.mutant),
-            setup,
             registrar: None,
             vouched: None,
             outside_is_well: false,
             misjudged: BTreeSet::new(),
             disk,
             archive_disk,
+            held: Held::default(),
+            shelf_troubled: setup.archive_bytes < ROOMY_BYTES,
+            setup,
             journal: Journal::default(),
             answered: Seq::ZERO,
             oldest: Seq::ZERO,
@@ -379,7 +391,7 @@ impl Host {
         // Nobody tells what was let go of while no process ran, or just before: the end is when that was.
         self.let_go.extend(self.ended.last().map(|ended| (*ended, recovered.oldest)));
         let retained = self.table.recover(&recovered, storage.reader());
-        let Ok(archive) = self.open_archive(&recovered, &mut storage) else { return false };
+        let Ok(archive) = self.open_archive(&recovered, &mut storage, at) else { return false };
         let pasts = self.count_past(&mut storage, recovered.next, at);
         let archived = match (&archive, self.setup.mutant) {
             (Some(shelf), mutant) if mutant != Some(Mutant::ArchiveUntold) => shelf.past(),
@@ -445,6 +457,7 @@ impl Host {
     pub fn end(&mut self, at: Time) -> Vec<usize> {
         self.life += 1;
         self.ended.push(at);
+        self.held.opens(at);
         self.table.die();
         if let (Some(void), Some(opening)) = (self.void(), self.openings.last()) {
             self.void.push((opening.at, at, void));
@@ -512,6 +525,7 @@ impl Host {
                 for answer in answers {
                     if let Answer::Trimmed(oldest, ..) = &answer {
                         self.let_go.push((at, *oldest));
+                        self.lets_go(*oldest);
                     }
                     self.answered(answer, now);
                 }
@@ -523,7 +537,7 @@ impl Host {
                 if self.setup.mutant == Some(Mutant::ReadLost) && self.rng.u8(0..60) == 0 {
                     return;
                 }
-                let answers = process.storage.read(ticket, &read);
+                let answers = process.storage.read(ticket, &read, now.time);
                 if self.disk.is_down() || self.archive_disk.is_down() {
                     return self.effects.push_back(Effect::Crashed);
                 }
@@ -539,6 +553,10 @@ impl Host {
             }
             Later::Archive(turn) => self.archive_step(turn, at),
             Later::Archived(rooms) => self.archived(rooms, at),
+            Later::ArchiveOpened(spans) => {
+                self.rooms(RoomsInput::ArchiveOpened(spans), now);
+                self.drain(at);
+            }
             Later::Inbox => self.take_inbox(at),
             Later::Wake(armed) => self.wake(armed, at),
             Later::Verified(connection, ticket, verdict) => {

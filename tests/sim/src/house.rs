@@ -6,6 +6,9 @@ use fastrand::Rng;
 use riser_model::Time;
 use std::{collections::BTreeSet, time::Duration};
 
+/// The account's own gate, where vaults are numbered.
+pub const FRONT: usize = site::VAULTS.len();
+
 /// What somebody proves itself with.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Means {
@@ -87,7 +90,7 @@ pub enum Change {
         /// Who.
         person: usize,
     },
-    /// Gives a vault another gate.
+    /// Gives a vault another gate, or the account ([`FRONT`]).
     Regate {
         /// Which.
         vault: usize,
@@ -101,6 +104,8 @@ pub enum Change {
 pub struct House {
     /// The gates at the beginning.
     pub gates: Vec<Stages>,
+    /// The gate of the account at the beginning: before its lobby and every vault. Who comes by a password passes it.
+    pub front: Stages,
     /// The people.
     pub people: Vec<Person>,
     /// What changes, and when it is asked for.
@@ -134,8 +139,13 @@ impl House {
                 (at, change(&mut rng, people.len(), gates.len()))
             })
             .collect();
+        let mut rng = dice.stream("front", 0);
+        let front = if rng.u8(0..3) == 0 { front(&mut rng) } else { Stages::new() };
+        if !front.is_empty() {
+            changes.extend(refronted(&mut rng, Duration::from_secs(30), lasts));
+        }
         changes.sort_by_key(|(at, _)| *at);
-        Self { gates, people, changes, annex: None }
+        Self { gates, front, people, changes, annex: None }
     }
 
     /// Goes on with other changes, from then on and for so long.
@@ -144,6 +154,9 @@ impl House {
         for _ in 0..rng.usize(4..=24) {
             let at = Time(0).plus(from + Duration::from_millis(rng.u64(0..lasts.as_millis() as u64)));
             self.changes.push((at, change(&mut rng, self.people.len(), self.gates.len())));
+        }
+        if !self.front.is_empty() {
+            self.changes.extend(refronted(&mut dice.stream("later front", 0), from, from + lasts));
         }
         self.changes.sort_by_key(|(at, _)| *at);
     }
@@ -171,6 +184,27 @@ impl House {
 
 fn stages(rng: &mut Rng) -> Stages {
     (0..rng.usize(1..=3)).map(|_| (0..rng.usize(1..=3)).map(|_| want(rng)).collect()).collect()
+}
+
+/// Other gates of the account, between those times.
+fn refronted(rng: &mut Rng, from: Duration, until: Duration) -> Vec<(Time, Change)> {
+    let mut one = |_| {
+        let at = Time(rng.u64(from.as_millis() as u64..until.as_millis() as u64) * 1_000_000);
+        (at, Change::Regate { vault: FRONT, stages: front(rng) })
+    };
+    (0..2).map(&mut one).collect()
+}
+
+/// The operator and whoever has a password pass.
+fn front(rng: &mut Rng) -> Stages {
+    let count = rng.usize(1..=2);
+    let stage = |_| {
+        let mut stage: Vec<Want> = (0..rng.usize(0..=2)).map(|_| want(rng)).collect();
+        stage.retain(|want| !matches!(want, Want::Seats(_) | Want::Knock));
+        stage.insert(rng.usize(0..=stage.len()), Want::Shows(Means::Password));
+        stage
+    };
+    (0..count).map(stage).collect()
 }
 
 fn want(rng: &mut Rng) -> Want {

@@ -6,8 +6,8 @@
 
 use bytes::Bytes;
 use riser_model::{
-    ChannelName, ClientId, CursorKey, CursorMove, CursorValue, Epoch, LogId, RoomId, Route, RouteNumber, Run,
-    Seq,
+    ChannelName, ClientId, ConnectionId, CursorKey, CursorMove, CursorValue, Epoch, LogId, RoomId, Route,
+    RouteNumber, Run, Seq,
 };
 use riser_wire::entry::{Body, Frame, Kind, Publication, frames};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,28 +49,70 @@ pub struct Logged {
     pub body: Bytes,
     /// See `body`.
     pub intact: bool,
+    /// What it says, if it is a publication: everybody who judges asks for it.
+    said: Option<Said>,
+}
+
+/// What a publication says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Said {
+    payload: Bytes,
+    manner: (u8, bool),
+    key: Option<Key>,
+    session: Option<ConnectionId>,
+}
+
+impl Said {
+    fn of(bytes: &Bytes) -> Option<Self> {
+        let body = Body::read(bytes).ok().filter(|body| body.kind == Kind::Publication)?;
+        let publication = Publication::read(&body).ok()?;
+        Some(Self {
+            payload: bytes.slice_ref(publication.payload),
+            manner: (publication.qos, publication.retain),
+            key: Key::of(publication.payload),
+            session: publication.session,
+        })
+    }
 }
 
 impl Logged {
+    /// An entry with that body, as its log numbered it.
+    pub fn of(
+        (epoch, origin): (Epoch, Option<(LogId, Epoch, Seq)>),
+        route: Option<&Route>,
+        (body, intact): (Bytes, bool),
+    ) -> Self {
+        Self {
+            epoch,
+            origin,
+            room: route.map(|route| route.room),
+            channel: route.map(|route| route.channel.clone()),
+            client: route.map(|route| route.client),
+            kind: Body::read(&body).map_or(Kind::Other(0), |body| body.kind),
+            said: Said::of(&body),
+            body,
+            intact,
+        }
+    }
+
     /// Its payload, if it is a publication.
     pub fn payload(&self) -> Option<Bytes> {
-        let body = Body::read(&self.body).ok()?;
-        if body.kind != Kind::Publication {
-            return None;
-        }
-        Some(self.body.slice_ref(Publication::read(&body).ok()?.payload))
+        self.said.as_ref().map(|said| said.payload.clone())
     }
 
     /// How it was published: its QoS, and whether it is to stay. None if it is no publication.
     pub fn manner(&self) -> Option<(u8, bool)> {
-        let body = Body::read(&self.body).ok().filter(|body| body.kind == Kind::Publication)?;
-        let publication = Publication::read(&body).ok()?;
-        Some((publication.qos, publication.retain))
+        self.said.as_ref().map(|said| said.manner)
+    }
+
+    /// The connection that it is kept for.
+    pub fn session(&self) -> Option<ConnectionId> {
+        self.said.as_ref()?.session
     }
 
     /// The publication's name.
     pub fn key(&self) -> Option<Key> {
-        Key::of(&self.payload()?)
+        self.said.as_ref()?.key
     }
 }
 
@@ -95,16 +137,7 @@ impl Numbers {
             let (log, epoch) = self.origins.get(&origin.number)?;
             Some((*log, *epoch, origin.seq))
         });
-        Logged {
-            epoch,
-            origin,
-            room: route.map(|route| route.room),
-            channel: route.map(|route| route.channel.clone()),
-            client: route.map(|route| route.client),
-            kind: Body::read(frame.body).map_or(Kind::Other(0), |body| body.kind),
-            body: entries.slice_ref(frame.body),
-            intact: frame.intact(),
-        }
+        Logged::of((epoch, origin), route, (entries.slice_ref(frame.body), frame.intact()))
     }
 }
 

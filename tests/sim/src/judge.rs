@@ -258,7 +258,7 @@ fn carried(entry: &Logged) -> bool {
     let of_room = || entry.room.is_some_and(|room| linked.clone().any(|one| one == room));
     // What edges say of publications that came down.
     let is_outcome = || {
-        let mut spoken = linked.clone().map(|room| Scope::Room(room).room());
+        let mut spoken = linked.clone().map(site::events_of);
         let channel = entry.channel.as_ref();
         entry.room.is_some_and(|room| spoken.any(|one| one == room)) && channel.is_some_and(event::is_outcome)
     };

@@ -21,6 +21,9 @@ mod second;
 
 pub use second::Later;
 
+/// So much an archive takes that is not to be full: more than a run has.
+pub const ROOMY_BYTES: u64 = 256 << 20;
+
 /// What a run is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Theme {
@@ -107,6 +110,8 @@ pub struct Knobs {
     pub expires: bool,
     /// There is a room that is archived, at a hub whose log keeps little.
     pub chronicle: bool,
+    /// An archive takes so much.
+    pub archive_bytes: u64,
     /// There are lamps, to which one may write.
     pub post: bool,
     /// What the market takes, if there is one, and whether edges take no more either.
@@ -177,6 +182,7 @@ impl Knobs {
             channels: None,
             attic: None,
             chronicle: false,
+            archive_bytes: ROOMY_BYTES,
             expires: false,
             post: false,
             market: None,
@@ -295,7 +301,21 @@ impl Knobs {
         knobs.faults.extend(fault::readers(seed, &knobs, &mut dice.stream("reader faults", 0)));
         // Few edges have few devices, and each run is to have a thousand messages.
         knobs.go_on(seed, dice, 60 + 660 / knobs.edges as u32);
+        if knobs.chronicle && seed % 16 != 15 {
+            knobs.ail_archive(&mut dice.stream("shelf", 0));
+        }
         knobs
+    }
+
+    /// An archive that is so small that it is full, or whose disk is or cannot be read, in the second act.
+    fn ail_archive(&mut self, rng: &mut Rng) {
+        if rng.u8(0..3) == 0 {
+            self.archive_bytes = 4096 * rng.u64(8..40);
+        }
+        if rng.u8(0..3) > 0 {
+            let ills = fault::shelf(self.first_act(), self, rng);
+            self.faults.extend(ills);
+        }
     }
 
     /// A room that keeps only so much, and three who share a subscription.

@@ -18,6 +18,7 @@ mod downward;
 pub mod fault;
 pub mod floors;
 pub mod guest;
+pub mod held;
 pub mod host;
 pub mod house;
 pub mod journal;

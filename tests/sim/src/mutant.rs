@@ -101,6 +101,8 @@ pub enum Mutant {
     ChannelsUncounted,
     /// Gates of rooms are left out of the directory.
     GatesLeftOut,
+    /// The account's own gate is left out.
+    FrontLeftOut,
     /// Whoever is asked whether a proof is right says yes.
     EveryProofMatches,
     /// Changes of accounts are in force, and not on disk.
@@ -123,6 +125,10 @@ pub enum Mutant {
     ArchiveUntold,
     /// What is archived is lost at a restart.
     ArchiveEmptied,
+    /// Nobody hears what an archive has that could be opened late only.
+    ArchiveOpenedUntold,
+    /// A log waits for no archive that cannot be written.
+    ArchiveUnawaited,
     /// That a publication is of use for so long only is not said.
     ExpiryUnsaid,
     /// A room that takes so much takes all.
@@ -165,7 +171,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 78] = [
+    pub const ALL: [Self; 81] = [
         Self::NoSync,
         Self::NoDirectorySync,
         Self::FailedSyncHidden,
@@ -214,6 +220,7 @@ impl Mutant {
         Self::SchemaIgnored,
         Self::ChannelsUncounted,
         Self::GatesLeftOut,
+        Self::FrontLeftOut,
         Self::EveryProofMatches,
         Self::AccountsForgotten,
         Self::ChangeUntold,
@@ -225,6 +232,8 @@ impl Mutant {
         Self::ShareDropped,
         Self::ArchiveUntold,
         Self::ArchiveEmptied,
+        Self::ArchiveOpenedUntold,
+        Self::ArchiveUnawaited,
         Self::ExpiryUnsaid,
         Self::QuotaIgnored,
         Self::QuotaHalved,
@@ -250,6 +259,7 @@ impl Mutant {
     pub fn theme(self) -> Theme {
         match self {
             Self::GatesLeftOut
+            | Self::FrontLeftOut
             | Self::EveryProofMatches
             | Self::AccountsForgotten
             | Self::ChangeUntold
@@ -261,6 +271,8 @@ impl Mutant {
             | Self::ShareDropped
             | Self::ArchiveUntold
             | Self::ArchiveEmptied
+            | Self::ArchiveOpenedUntold
+            | Self::ArchiveUnawaited
             | Self::ExpiryUnsaid
             | Self::QuotaIgnored
             | Self::QuotaHalved

@@ -10,10 +10,7 @@ use crate::{
     talker::FIRST_KEY as FIRST_TALKER,
     writer::FIRST_KEY,
 };
-use riser_model::{
-    Epoch, LogId, Position, Seq, Time,
-    event::{self, Scope},
-};
+use riser_model::{Epoch, LogId, Position, Seq, Time, event};
 use riser_wire::entry::Kind;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -114,7 +111,7 @@ impl Judged<'_> {
         {
             return Some(format!("{key:?} by {}, and it is {:?}", said.client, copy.key()));
         }
-        if copy.room.map(|room| Scope::Room(room).room()) != entry.room {
+        if copy.room.map(site::events_of) != entry.room {
             return Some(format!("{key:?}, in the channel of another room"));
         }
         let oldest = self.host.oldest_there();
@@ -272,13 +269,11 @@ fn is_to_another(entry: &Logged) -> bool {
 
 /// Whether the host itself says there what became of a publication.
 pub fn is_outcome(entry: &Logged) -> bool {
-    let mut spoken = [site::PLANT, site::YARD, site::SHED, site::CELLAR]
-        .map(|room| Scope::Room(site::room(room)).room())
-        .into_iter();
+    let spoken = [site::PLANT, site::YARD, site::SHED, site::CELLAR];
     entry.origin.is_none()
         && entry.kind == Kind::Publication
-        && entry.room.is_some_and(|room| spoken.any(|one| one == room))
         && entry.channel.as_ref().is_some_and(event::is_outcome)
+        && entry.room.is_some_and(|room| spoken.iter().any(|name| site::events_of(site::room(name)) == room))
 }
 
 fn said(entry: &Logged) -> Option<Said> {

@@ -3,6 +3,7 @@
 
 use crate::{
     floors::{Floors, Moment},
+    held::Held,
     host::Host,
     journal::{Journal, Key, Logged},
     post, site,
@@ -33,11 +34,13 @@ pub struct Reading {
 
 /// How the hub's log is.
 #[derive(Clone, Copy, Debug)]
-pub struct Log {
+pub struct Log<'a> {
     /// Its disk was meddled with: then it may go back.
     pub meddled: bool,
     /// Everything below this may be gone: its disk was full.
     pub let_go: Seq,
+    /// What of it is archived and can be read.
+    pub held: Option<&'a Held>,
 }
 
 /// What a room that keeps only so much may show and hide, when something was said.
@@ -58,7 +61,7 @@ impl Reading {
         &mut self,
         who: &Identity,
         told: &Told,
-        (journal, log): (&Journal, Log),
+        (journal, log): (&Journal, Log<'_>),
         window: Option<Window<'_>>,
     ) -> Option<String> {
         match told {
@@ -67,8 +70,8 @@ impl Reading {
                     Some(floor) if after.is_none() && who.from_start => Some(*floor),
                     Some(_) | None => None,
                 };
-                let begins = floor.map(|floor| self.begins(who, floor, log, window));
-                let gaps_wrong = gaps.iter().find_map(|gap| self.gone(who, gap, log, window));
+                let begins = floor.map(|floor| self.begins(who, floor, (journal, log), window));
+                let gaps_wrong = gaps.iter().find_map(|gap| self.gone(who, gap, (journal, log), window));
                 let from = floor.map_or(Seq::ZERO, |floor| floor.seq);
                 let wrong = self.starts(who, *at, (*after, from), *full, gaps, journal);
                 let back = after.is_some_and(|after| at.seq < after.seq) && !log.meddled;
@@ -92,7 +95,7 @@ impl Reading {
             }
             Told::Gap { from, to, cause, at } => {
                 let gap = (*from, *to, cause.clone());
-                let wrong = self.gone(who, &gap, log, window);
+                let wrong = self.gone(who, &gap, (journal, log), window);
                 self.excused.push(gap);
                 self.walk(who, at.seq, journal).or(wrong)
             }
@@ -106,12 +109,12 @@ impl Reading {
         &mut self,
         who: &Identity,
         floor: Position,
-        log: Log,
+        (journal, log): (&Journal, Log<'_>),
         window: Option<Window<'_>>,
     ) -> Option<String> {
         self.floors += 1;
         let wrong = match window {
-            _ if floor.seq < log.let_go => None,
+            _ if floor.seq < log.let_go => log.holds(who, (Seq(1), floor.seq), journal),
             Some(window) => window.floors.is_too_high(floor.seq, window.when, window.hub),
             None => (!log.meddled).then(|| format!("the past begins at {floor}, and the room keeps all")),
         };
@@ -123,11 +126,11 @@ impl Reading {
         &mut self,
         who: &Identity,
         (from, to, cause): &(u64, u64, String),
-        log: Log,
+        (journal, log): (&Journal, Log<'_>),
         window: Option<Window<'_>>,
     ) -> Option<String> {
         let wrong = match window.filter(|_| cause == Cause::Retention.name()) {
-            _ if Seq(*to) < log.let_go => None,
+            _ if Seq(*to) < log.let_go => log.holds(who, (Seq(*from), Seq(*to)), journal),
             Some(window) => {
                 self.floors += 1;
                 window.floors.is_too_high(Seq(*to), window.when, window.hub)
@@ -257,6 +260,16 @@ impl Reading {
         self.at = self.at.map(|at| at.min(last));
         self.shown.clear();
         self.went_back_to = last;
+    }
+}
+
+impl Log<'_> {
+    /// What is wrong with saying that this is gone: something of it is archived.
+    fn holds(&self, who: &Identity, (from, to): (Seq, Seq), journal: &Journal) -> Option<String> {
+        let held = self.held?;
+        let mut told = journal.entries.range(from..=to.max(from));
+        let (seq, _) = told.find(|(seq, entry)| wanted(who, entry) && held.has(**seq))?;
+        Some(format!("{} to {} is told as gone, and {} is archived", from.0, to.0, seq.0))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 use riser_model::{Cause, ConnectionId, Epoch, LogId, Seq, SessionId, Time};
 use riser_wire::{
-    entry::{Body, Kind, Publication},
+    entry::{Body, Kind},
     membership::{ALL, ANEW, Membership, NOBODY},
 };
 use std::{
@@ -67,7 +67,7 @@ impl Sessions {
             Kind::Publication if is_here => {
                 // Who opened it may be lost with the edge's quota: the epoch that follows ends it all the same.
                 let said = *self.edges.entry(log).or_insert(epoch);
-                if let Some(connection) = connection(entry) {
+                if let Some(connection) = entry.session() {
                     if said != epoch && refusing.contains(&epoch) {
                         self.live_only.insert(seq);
                     }
@@ -147,15 +147,10 @@ fn in_lounge(journal: &Journal, from: Seq) -> impl Iterator<Item = (Seq, &Logged
     journal.entries.range(from..).map(|(seq, entry)| (*seq, entry)).filter(move |(_, entry)| is_one(entry))
 }
 
-/// The connection that an entry says it is kept for.
-fn connection(entry: &Logged) -> Option<ConnectionId> {
-    Publication::read(&Body::read(&entry.body).ok()?).ok()?.session
-}
-
 /// The session that an entry belongs to, if its publisher asked for one.
 fn session(entry: &Logged) -> Option<SessionId> {
     let epoch = entry.origin.map_or(entry.epoch, |(_, epoch, _)| epoch);
-    Some(SessionId { epoch, connection: connection(entry)? })
+    Some(SessionId { epoch, connection: entry.session()? })
 }
 
 /// The log that a session is replayed from.
@@ -316,7 +311,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use riser_model::{RouteNumber, Stamp};
-    use riser_wire::entry::{ContentType, Frame};
+    use riser_wire::entry::{ContentType, Frame, Publication};
 
     /// What a connection that wants to be replayed has published.
     fn publication(connection: ConnectionId) -> Logged {
@@ -325,16 +320,10 @@ mod tests {
         let mut bytes = Vec::new();
         publication.write_frame(&mut bytes, RouteNumber(1), Stamp::default());
         let (frame, _) = Frame::read(&bytes, 0).unwrap();
-        Logged {
-            epoch: Epoch(1),
-            origin: None,
-            room: Some(site::room(site::LOUNGE)),
-            channel: None,
-            client: None,
-            kind: Kind::Publication,
-            body: Bytes::copy_from_slice(frame.body),
-            intact: true,
-        }
+        let body = Bytes::copy_from_slice(frame.body);
+        let mut logged = Logged::of((Epoch(1), None), None, (body, true));
+        logged.room = Some(site::room(site::LOUNGE));
+        logged
     }
 
     #[test]

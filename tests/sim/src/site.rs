@@ -21,6 +21,7 @@ use riser_model::{
     AccountId, Binding, BootId, ClientId, CursorKey, EpochSpan, History, Mark, Now, PublicKey, Quota,
     Retention, Right, Room, RoomId, RoomName,
     duration::Duration as Span,
+    event::Scope,
     schema::{Broken, Check},
     size::ByteSize,
 };
@@ -93,6 +94,16 @@ pub fn room(name: &str) -> RoomId {
 pub fn quarantine() -> RoomId {
     static KNOWN: LazyLock<RoomId> = LazyLock::new(|| placing::quarantine(account()));
     *KNOWN
+}
+
+/// The room of the log in which events of a room are. Judges ask it of each entry.
+pub fn events_of(room: RoomId) -> RoomId {
+    static KNOWN: LazyLock<Vec<(RoomId, RoomId)>> = LazyLock::new(|| {
+        let names = [PLANT, YARD, SHED, LOUNGE, ATTIC, MARKET, CHRONICLE, CELLAR].into_iter().chain(VAULTS);
+        names.map(self::room).map(|room| (room, Scope::Room(room).room())).collect()
+    });
+    let known = KNOWN.iter().find(|(known, _)| *known == room);
+    known.map_or_else(|| Scope::Room(room).room(), |(_, events)| *events)
 }
 
 /// Everybody's password.

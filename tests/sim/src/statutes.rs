@@ -2,7 +2,7 @@
 
 use crate::{
     book::{Book, Fact},
-    house::{Annex, Change, House, Means, Person, Stages, Want},
+    house::{Annex, Change, FRONT, House, Means, Person, Stages, Want},
     mutant::Mutant,
     proofs::{AUDIENCE, ISSUER, Token},
     site,
@@ -35,6 +35,9 @@ fn name(person: &Person) -> AccountName {
 
 /// The account with all that a house has.
 pub fn account(mut config: AccountConfig, house: &House, mutant: Option<Mutant>) -> AccountConfig {
+    if !matches!(mutant, Some(Mutant::GatesLeftOut | Mutant::FrontLeftOut)) {
+        config.gate = gate(&house.front);
+    }
     for (vault, (name, stages)) in site::VAULTS.into_iter().zip(&house.gates).enumerate() {
         let may = house.people.iter().filter(|person| person.reads[vault]);
         let grant = may.map(grant).collect();
@@ -75,8 +78,13 @@ pub fn account(mut config: AccountConfig, house: &House, mutant: Option<Mutant>)
 
 /// The account of an annex: the same people and grants, its own gates, and nobody who is asked about passwords.
 pub fn annex(config: AccountConfig, house: &House, annex: &Annex) -> AccountConfig {
-    let config = account(config, &House { gates: annex.gates.clone(), ..house.clone() }, None);
+    let config = account(config, &of_annex(house, annex), None);
     AccountConfig { ldap: None, ..config }
+}
+
+/// A house as it is at its annex, which has no gate but those of its vaults.
+pub fn of_annex(house: &House, annex: &Annex) -> House {
+    House { gates: annex.gates.clone(), front: Stages::new(), ..house.clone() }
 }
 
 fn grant(person: &Person) -> GrantConfig {
@@ -175,12 +183,17 @@ pub fn asked(change: &Change, book: &mut Book) -> Option<(accounts::Change, Vec<
                 vec![(Fact::Gate(*vault, number), true), (Fact::Gate(*vault, former), false)]
             };
             // What is said of a room is replaced as a whole: with those who may read there.
-            let may =
-                (0..book.people.len()).filter(|n| book.must(Fact::Reads(*n, *vault), NOW) && lives(book, *n));
-            let grant = may.map(|n| grant(&book.people[n])).collect();
-            let room =
-                RoomConfig { grant, gate: gate(stages), ..site::vault(site::VAULTS[*vault], book.goes_down) };
-            (AccountChange::SetRoom(Box::new(room)), facts)
+            let room = || {
+                let may = (0..book.people.len())
+                    .filter(|n| book.must(Fact::Reads(*n, *vault), NOW) && lives(book, *n));
+                let grant = may.map(|n| grant(&book.people[n])).collect();
+                RoomConfig { grant, gate: gate(stages), ..site::vault(site::VAULTS[*vault], book.goes_down) }
+            };
+            let change = match *vault {
+                FRONT => AccountChange::SetGate(gate(stages)),
+                _ => AccountChange::SetRoom(Box::new(room())),
+            };
+            (change, facts)
         }
     };
     for (fact, holds) in &facts {

@@ -16,11 +16,14 @@ use riser_log::{
 };
 use riser_model::{
     Batch, CursorKey, CursorMove, CursorValue, Gap, Now, Read, Room, Route, RouteNumber, Selected, Seq,
-    Stamp, Wall, door::Code,
+    Stamp, Time, Wall, door::Code,
 };
 use riser_mqtt::Record;
 use riser_wire::entry::{Body, frames};
+use shelved::Shelved;
 use std::{collections::VecDeque, time::Duration};
+
+mod shelved;
 
 /// A log that could not write tries again this often.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -65,7 +68,7 @@ pub struct Storage {
     disk: SimDisk,
     writer: Writer<SimDisk, LogFold>,
     reader: Reader<SimDisk>,
-    archived: Option<ArchiveReader<SimDisk>>,
+    archived: Option<Shelved>,
     numbers: Numbers,
     orders: VecDeque<Order>,
     staged: VecDeque<(u64, Seq)>,
@@ -137,28 +140,31 @@ impl Storage {
     }
 
     /// Reads, as the reading thread does.
-    pub fn read(&mut self, ticket: u64, read: &Read) -> Vec<Answer> {
+    pub fn read(&mut self, ticket: u64, read: &Read, now: Time) -> Vec<Answer> {
         let found = match &mut self.archived {
-            Some(archived) => archived.perform(&mut self.reader, read, &mut ()),
+            Some(archived) => archived.read(&mut self.reader, read, now),
             None => self.reader.perform(read, &mut ()),
         };
         let mut found = found.unwrap_or_else(|_| read.nothing());
         if self.mutant == Some(Mutant::ReadSkipsFirst) && self.hub {
             found.chunk.runs.clear();
         }
-        let routes = self.archived.as_mut().map(ArchiveReader::take_routes).unwrap_or_default();
+        let routes = self.archived.as_mut().map(Shelved::take_routes).unwrap_or_default();
         let routes = (!routes.is_empty()).then_some(Answer::Routes(routes));
         routes.into_iter().chain([Answer::Read(ticket, found)]).collect()
     }
 
     /// Reads an archive too.
     pub fn read_archive(&mut self, archived: ArchiveReader<SimDisk>) {
-        self.archived = Some(archived);
+        self.archived = Some(Shelved::new(archived));
     }
 
     /// How much of these rooms is there.
     pub fn count(&mut self, rooms: &[Room]) -> Pasts {
-        riser_log::pasts(rooms, &self.reader, self.archived.as_mut())
+        match &mut self.archived {
+            Some(archived) => archived.count(rooms, &self.reader),
+            None => riser_log::pasts(rooms, &self.reader, None),
+        }
     }
 
     /// What comes after that is not archived, and stays within a bound.
@@ -328,7 +334,9 @@ impl Storage {
     }
 
     fn prepare(&mut self) -> bool {
-        self.writer.prepare(self.later()).unwrap_or(false)
+        let prepared = self.writer.prepare(self.later());
+        self.failing |= prepared.is_err() && self.writer.status().failing;
+        prepared.unwrap_or(false)
     }
 
     // The wrong variants.

@@ -399,6 +399,7 @@ fn knobs(scenario: &Scenario, left_out: &mut BTreeSet<String>) -> Knobs {
         channels: None,
         attic: None,
         chronicle: false,
+        archive_bytes: 0,
         expires: false,
         post: false,
         market: None,

@@ -124,6 +124,8 @@ pub enum Event {
     Mend(Road),
     /// A disk is well again.
     MendDisk(usize),
+    /// An archive's disk is well again.
+    MendShelf,
     /// A machine is switched on.
     Boot(usize),
     /// A process is started.
@@ -468,6 +470,7 @@ impl World {
             directory,
             log,
             quota,
+            archive_bytes: self.knobs.archive_bytes,
             memory: self.knobs.memory,
             parent,
             secret: site::link_secret(dice, number),
@@ -543,6 +546,7 @@ impl World {
             }
             Event::Mend(road) => self.mend(road),
             Event::MendDisk(n) => self.mend_disk(n),
+            Event::MendShelf => self.mend_shelf(),
             Event::Boot(n) => self.boot(n),
             Event::Start(n) => self.start(n),
         }

@@ -218,7 +218,7 @@ impl World {
         if self.knobs.post {
             self.screen_told(wire, text);
         }
-        if self.floors.is_none() && self.market.is_none() {
+        if self.floors.is_none() && self.market.is_none() && !self.knobs.chronicle {
             return;
         }
         let Some((client, host)) = self.net.wires.get(&wire).map(|wire| (wire.client, wire.server)) else {
@@ -288,8 +288,10 @@ impl World {
             let seat = &mut self.subscribers[n];
             let (hub, who) = (&self.hosts[0], &seat.subscriber.identity);
             // A full disk costs the oldest; what was archived by then is there all the same, or was kept from that.
-            let let_go = if hub.troubled { hub.oldest_there() } else { Seq::ZERO };
-            let log = Log { meddled: hub.stale || hub.damaged, let_go };
+            let let_go = if hub.troubled || hub.shelf_troubled { hub.oldest_there() } else { Seq::ZERO };
+            let said_at = seat.heard.map_or(self.now, |when| when.at);
+            let held = (who.room == site::CHRONICLE && !hub.held.was_closed(said_at)).then_some(&hub.held);
+            let log = Log { meddled: hub.stale || hub.damaged, let_go, held };
             if let Some(floors) = self.floors.as_mut().filter(|_| who.room == site::ATTIC) {
                 floors.look(hub);
             }

@@ -3,7 +3,7 @@
 use super::{Event, World};
 use crate::{
     disk::{Ill, Injection},
-    fault::{Death, Fault},
+    fault::{Death, Fault, ShelfIll},
     host::Later,
     journal::Lost,
     wires::{Road, Way},
@@ -72,6 +72,7 @@ impl World {
                 self.hosts[n].archive_disk.set_free(Some(free));
                 self.after(lasts, Event::MendDisk(n));
             }
+            Fault::Shelf(ill) => self.ail_shelf(ill),
             Fault::Backup(n) => {
                 let host = &self.hosts[n];
                 self.machines[n].backup = Some((host.disk.image(), host.journal.clone(), host.table.image()));
@@ -103,6 +104,30 @@ impl World {
         self.machines[n].dies = (ill == Some(Ill::Dies)).then_some(Death::Kill);
         self.hosts[n].troubled |= matches!(ill, Some(Ill::Fails(_)));
         self.hosts[n].disk.inject(injection);
+    }
+
+    /// The hub's archive cannot be read, or is full.
+    fn ail_shelf(&mut self, ill: ShelfIll) {
+        self.ledger.counts.others += 1;
+        let host = &mut self.hosts[0];
+        host.shelf_troubled = true;
+        let lasts = match ill {
+            ShelfIll::Shut(lasts) => {
+                host.archive_disk.shut(true);
+                host.held.closes(self.now, self.now.plus(lasts));
+                lasts
+            }
+            ShelfIll::Full(free, lasts) => {
+                host.archive_disk.set_free(Some(free));
+                lasts
+            }
+        };
+        self.after(lasts, Event::MendShelf);
+    }
+
+    pub(super) fn mend_shelf(&mut self) {
+        self.hosts[0].archive_disk.shut(false);
+        self.hosts[0].archive_disk.set_free(None);
     }
 
     /// A machine comes back as it was at its last backup. What it has committed since is gone with the disk.
@@ -162,6 +187,7 @@ impl World {
     pub fn heal(&mut self) {
         self.trace.line(self.now, || "everything is mended".to_owned());
         self.healed = true;
+        self.mend_shelf();
         for n in 0..self.hosts.len() {
             self.mend_disk(n);
             self.mend(Road::Site(n));

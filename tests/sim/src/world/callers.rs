@@ -70,6 +70,8 @@ pub struct Visit {
     hello: Option<Time>,
     /// It is let into the lobby, or further.
     known: bool,
+    /// Past these gates of the account.
+    front: Vec<u32>,
     /// It asks to be let into the vault, since then.
     wants: Option<Time>,
     /// That was answered with no.
@@ -174,6 +176,7 @@ impl World {
             until,
             hello,
             known: false,
+            front: Vec::new(),
             wants,
             over: false,
             yes,
@@ -266,7 +269,8 @@ impl World {
         };
         let minutes = self.minutes(host, self.now);
         let expect = |means: Means| {
-            let before = Before { person, came: &[means], minutes };
+            let (since, known) = (self.now, false);
+            let before = Before { person, came: &[means], minutes, since, known };
             (means, self.book_of(host).expect(vault, &before, self.now))
         };
         let mut all = own.iter().copied().filter(|means| holds(*means)).map(expect);
@@ -319,8 +323,8 @@ impl World {
     /// Something of a caller's arrives at the hub.
     pub(super) fn caller_said(&mut self, id: WireId, text: &str) {
         let now = self.now;
-        let Ok(message) = serde_json::from_str::<Value>(text) else { return };
         let Some(visit) = self.visits.by_wire.get_mut(&id) else { return };
+        let Ok(message) = serde_json::from_str::<Value>(text) else { return };
         let life = self.hosts[visit.host].life;
         match message["op"].as_str() {
             Some("hello") => {

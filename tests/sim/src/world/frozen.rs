@@ -69,6 +69,7 @@ impl World {
             | Event::Fault(_)
             | Event::Mend(_)
             | Event::MendDisk(_)
+            | Event::MendShelf
             | Event::Boot(_)
             | Event::Start(_) => None,
         }

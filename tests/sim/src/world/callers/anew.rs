@@ -95,16 +95,19 @@ impl World {
             {
                 return None;
             }
-            (there.over, there.inside) = (false, None);
+            (there.over, there.inside, there.known) = (false, None, false);
             let wrong = self.turned_away(id, &there, &answer["error"]);
             return wrong.map(|wrong| format!("{wrong}, which is {:?}", there.plan.shows));
         }
         self.ledger.counts.renewed += 1;
+        there.front = self.past_front(&there);
         let vault = there.plan.vault;
         let book = self.book_of(there.host);
         let holds = |fact: Fact| book.may(fact, self.now);
         let wrong = if !self.is_known(&there, holds) {
             Some("what it has shown anew is not its own, and was taken")
+        } else if there.front.is_empty() {
+            Some("no gate of the account lets it pass by what it has shown anew")
         } else if there.inside.is_none() {
             None
         } else if !holds(Fact::Reads(there.person, vault)) {

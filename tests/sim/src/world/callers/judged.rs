@@ -5,7 +5,7 @@ use super::{Issued, ON_ITS_WAY, TICKET_LASTS, Visit};
 use crate::{
     book::{Before, Expect, Fact, GRACE, in_between, kind},
     caller::{ANEW, Manner, Shows},
-    house::{Means, Stages, Want},
+    house::{FRONT, Means, Stages, Want},
     proofs::Token,
     site,
     wires::{Far, WireId},
@@ -17,8 +17,8 @@ use std::time::Duration;
 impl World {
     /// The hub's door says something to a caller.
     pub(in crate::world) fn caller_told(&mut self, id: WireId, text: &str) {
-        let Ok(message) = serde_json::from_str::<Value>(text) else { return };
         let Some(visit) = self.visits.by_wire.get(&id).cloned() else { return };
+        let Ok(message) = serde_json::from_str::<Value>(text) else { return };
         let wrong = match (message["ev"].as_str(), message["re"].as_u64()) {
             (Some("msg"), _) => self.not_to_hear(&visit, &message),
             (Some("bye"), _) => self.turned_away(id, &visit, &message),
@@ -89,12 +89,21 @@ impl World {
         {
             issued.used = true;
         }
-        if let Some(visit) = self.visits.by_wire.get_mut(&id) {
-            visit.known = true;
+        let front = self.past_front(visit);
+        let is_past = visit.known || !front.is_empty();
+        if let Some(visit) = self.visits.by_wire.get_mut(&id).filter(|visit| !visit.known) {
+            (visit.known, visit.front) = (true, front);
         }
         let stale = self.annex_is_stale(visit.host);
         let stale = stale.then(|| "it was let in by a word that is too old".to_owned());
-        (!known).then(|| "it was let in by what is not its own".to_owned()).or(stale)
+        let shut_out = (!is_past).then(|| "no gate of the account lets it pass".to_owned());
+        (!known).then(|| "it was let in by what is not its own".to_owned()).or(shut_out).or(stale)
+    }
+
+    /// The gates that the account may have at this moment and that let somebody pass.
+    pub(super) fn past_front(&self, visit: &Visit) -> Vec<u32> {
+        let gates = self.book_of(visit.host).gates(FRONT, self.now);
+        gates.filter(|(_, stages)| self.passes(stages, visit)).map(|(number, _)| number).collect()
     }
 
     /// Somebody who was in goes into another vault, or back to the lobby, or may not.
@@ -184,14 +193,18 @@ impl World {
         let Some((_, stages)) = self.book.gates(vault, self.now).find(|(number, _)| *number == gate) else {
             return;
         };
-        let stands = |visit: &Visit| visit.host == 0 && visit.plan.vault == vault && visit.inside.is_some();
+        let is_there = |visit: &Visit| match vault {
+            FRONT => visit.known,
+            _ => visit.plan.vault == vault && visit.inside.is_some(),
+        };
+        let stands = |visit: &Visit| visit.host == 0 && is_there(visit);
         let past =
             self.visits.by_wire.iter().filter(|(_, visit)| stands(visit) && self.passes(stages, visit));
         let past: Vec<WireId> = past.map(|(id, _)| *id).collect();
         for id in past {
-            if let Some(gates) = self.visits.by_wire.get_mut(&id).and_then(|visit| visit.inside.as_mut()) {
-                gates.push(gate);
-            }
+            let Some(visit) = self.visits.by_wire.get_mut(&id) else { continue };
+            let gates = if vault == FRONT { Some(&mut visit.front) } else { visit.inside.as_mut() };
+            gates.into_iter().for_each(|gates| gates.push(gate));
         }
     }
 
@@ -241,6 +254,8 @@ impl World {
             Some(format!("it hears {seq} and may not any more"))
         } else if !past.iter().any(|number| holds(Fact::Gate(vault, *number))) {
             Some(format!("it hears {seq} past a gate that is no more"))
+        } else if !visit.front.iter().any(|number| holds(Fact::Gate(FRONT, *number))) {
+            Some(format!("it hears {seq} past a gate of the account that is no more"))
         } else if self.annex_is_stale(host) {
             Some(format!("it hears {seq} by a word that is too old"))
         } else if expired {
@@ -279,11 +294,17 @@ impl World {
         if visit.over || excused || !self.is_known(visit, |fact| book.must(fact, since)) {
             return None;
         }
+        let before = Before {
+            person: visit.person,
+            came: &visit.came,
+            minutes: self.minutes(visit.host, since),
+            since: visit.hello.unwrap_or(since),
+            known: visit.known,
+        };
         if visit.wants.is_none() {
-            return Some(format!("it is who it says and was not let in: {refusal}"));
+            let is_in = book.front(&before, since) == Expect::In;
+            return is_in.then(|| format!("it is who it says and was not let in: {refusal}"));
         }
-        let before =
-            Before { person: visit.person, came: &visit.came, minutes: self.minutes(visit.host, since) };
         let expect = book.expect(visit.plan.vault, &before, since);
         (expect == Expect::In).then(|| format!("all was as it should be, and it was refused: {refusal}"))
     }
