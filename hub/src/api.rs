@@ -353,11 +353,11 @@ pub(crate) fn cookie_of(origins: &Origins, headers: &HeaderMap) -> Option<Creden
 
 /// Where a gate said that somebody stands.
 pub(crate) struct Told {
-    acceptor: Kind,
-    step: GateStep,
-    why: &'static str,
+    pub(crate) acceptor: Kind,
+    pub(crate) step: GateStep,
+    pub(crate) why: &'static str,
     /// Whom what was shown speaks of, if that is somebody.
-    who: Option<Arc<Principal>>,
+    pub(crate) who: Option<Arc<Principal>>,
 }
 
 impl Told {

@@ -9,7 +9,7 @@
 
 use crate::{
     accounts::Registrar,
-    api::{self, Api},
+    api::{self, Api, Told},
     asker::Asker,
     cookies::Cookies,
 };
@@ -24,12 +24,11 @@ use axum::{
 use clients::Wish;
 use riser_gate::{Caller, Directory, Gate, Holds, Input, Standing, Statement, acceptor::cookie::parts};
 use riser_model::{
-    AccountName, ClientId, Deed, Principal, Wall,
+    AccountName, Audited, ClientId, ConnectionId, Deed, Principal, Wall,
     door::{Code, Credential, Refusal, Secret},
-    event::{Scope, SystemEvent},
 };
-use riser_net::{Vouched, cookie};
-use riser_shell::{Clock, entropy};
+use riser_net::{Vouched, cookie, entrance::Peer};
+use riser_shell::{Clock, entropy, proofs::Verify};
 use serde::Deserialize;
 use serde_json::json;
 use std::{
@@ -44,6 +43,7 @@ mod clients;
 mod provider;
 pub mod teller;
 
+use teller::Said;
 pub use teller::Teller;
 
 /// The longest request: a token has up to 8 KiB.
@@ -327,34 +327,17 @@ async fn verify(
     let caller = Caller { address, tls, entropy: entropy::bytes(), ..Caller::default() };
     let mut gate = Gate::front(&hub.policy(), caller, Clock.now());
     gate.handle(Input::Shown(credential), Clock.now());
-    let mut tells = Vec::new();
-    let passed = api::pass(&mut gate, hub.verifier.as_ref(), &mut tells).await;
-    let is_its = |who: &Arc<Principal>| of.is_none_or(|account| *account == who.account_name);
-    let is_known = gate.standing().principal.as_ref().is_some_and(is_its);
-    // What was signed here is to come in by. Whoever has only that would make one out of the other for ever.
-    let is_first = gate.standing().cookie.is_none();
-    let passed = passed.and_then(|()| (is_known && is_first).then_some(()).ok_or_else(clients::wrong));
-    let events: Vec<(Scope, SystemEvent)> = tells.iter().filter_map(|told| told.event(*connection)).collect();
+    let (passed, told) = judged(&mut gate, hub.verifier.as_ref(), of).await;
     let chosen = match (&passed, &gate.standing().principal) {
         (Ok(()), Some(who)) => wish.choose(door, asker, who, &gate.standing().evidence).await,
         (Ok(()), None) => Err(api::not_authorised()),
         (Err(why), _) => Err(why.clone()),
     };
-    let (deed, why, is_wrong) = match (&passed, &chosen) {
-        (Ok(()), Err(why)) => {
-            let is_wrong = why.code == Code::NotAuthorised;
-            let said = if is_wrong { "as a client that is somebody else's" } else { &why.what };
-            (Deed::Refused, format!("signs in: {said}"), is_wrong)
-        }
-        (Ok(()), Ok(_)) => {
-            let by: Vec<&str> = gate.standing().passed.iter().map(|kind| kind.name()).collect();
-            (Deed::Entered, format!("signed in by {}", by.join(", ")), false)
-        }
-        (Err(why), _) => (Deed::Refused, api::why(&tells, why), why.code == Code::NotAuthorised),
-    };
-    hub.write_down(api::audited(&tells, peer, *connection, deed, why), is_wrong).await;
+    let Noted { audited, is_wrong, said } =
+        noted((&passed, &chosen), told, gate.standing(), (peer, *connection));
+    hub.write_down(audited, is_wrong).await;
     // Somebody's admins are told, nobody's are not: whoever asked hears as soon either way, and the log is not waited for.
-    door.teller.tell(events);
+    door.teller.tell(said);
     let client = chosen?;
     let now = Clock.now().wall;
     let directory = Arc::clone(&hub.policy().directory);
@@ -381,6 +364,52 @@ async fn verify(
         }
         Err(_) => Err(refusal(Code::ShuttingDown, "the hub is going down", "come back")),
     }
+}
+
+/// What comes of what was shown: whether it is somebody's, of that account if one is meant, and what was said of it.
+async fn judged(
+    gate: &mut Gate,
+    verifier: &dyn Verify,
+    of: Option<&AccountName>,
+) -> (Result<(), Refusal>, Vec<Told>) {
+    let mut told = Vec::new();
+    let passed = api::pass(gate, verifier, &mut told).await;
+    let is_its = |who: &Arc<Principal>| of.is_none_or(|account| *account == who.account_name);
+    let is_known = gate.standing().principal.as_ref().is_some_and(is_its);
+    // What was signed here is to come in by. Whoever has only that would make one out of the other for ever.
+    let is_first = gate.standing().cookie.is_none();
+    let passed = passed.and_then(|()| (is_known && is_first).then_some(()).ok_or_else(clients::wrong));
+    (passed, told)
+}
+
+/// What is done beside the answer, and the same of everybody who is refused, whether or not there is such a user: one line is
+/// asked for, one mistake remembered, one place taken where admins are told.
+struct Noted {
+    audited: Audited,
+    is_wrong: bool,
+    said: Said,
+}
+
+fn noted(
+    (passed, chosen): (&Result<(), Refusal>, &Result<ClientId, Refusal>),
+    told: Vec<Told>,
+    standing: &Standing,
+    (peer, connection): (&Peer, ConnectionId),
+) -> Noted {
+    let (deed, why, is_wrong) = match (passed, chosen) {
+        (Ok(()), Err(why)) => {
+            let is_wrong = why.code == Code::NotAuthorised;
+            let said = if is_wrong { "as a client that is somebody else's" } else { &why.what };
+            (Deed::Refused, format!("signs in: {said}"), is_wrong)
+        }
+        (Ok(()), Ok(_)) => {
+            let by: Vec<&str> = standing.passed.iter().map(|kind| kind.name()).collect();
+            (Deed::Entered, format!("signed in by {}", by.join(", ")), false)
+        }
+        (Err(why), _) => (Deed::Refused, api::why(&told, why), why.code == Code::NotAuthorised),
+    };
+    let audited = api::audited(&told, peer, connection, deed, why);
+    Noted { audited, is_wrong, said: Said { connection, told } }
 }
 
 /// What a cookie states of who stands like this, by the directory that is in force.
@@ -427,7 +456,9 @@ fn refusal(code: Code, what: &str, want: &str) -> Refusal {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use riser_gate::{AccountConfig, Output, Policy, TokenHash, UserConfig};
+    use riser_gate::{AccountConfig, Output, Policy, Proof, TokenHash, UserConfig, Verdict};
+    use riser_shell::proofs::Finding;
+    use std::{net::IpAddr, sync::Mutex};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -459,5 +490,78 @@ mod tests {
         let refused = |directory: &Directory| state(directory).unwrap_err().code;
         assert_eq!(refused(&directory(b"another", "ann")), Code::Timeout);
         assert_eq!(refused(&Directory::compile(&[]).unwrap()), Code::NotAuthorised, "removed");
+    }
+
+    /// Says no to each proof, and has noted which it was and what it costs.
+    #[derive(Default)]
+    struct Asked(Mutex<Vec<String>>);
+
+    impl Verify for Asked {
+        fn verify(&self, proof: Proof, from: Option<IpAddr>) -> Finding<'_> {
+            let asked = match proof {
+                Proof::Password { hash, .. } => {
+                    // The kind of hash and its costs, and how long the salt and the rest are.
+                    let mut parts: Vec<&str> = hash.expose().split('$').collect();
+                    let rest: Vec<usize> = parts.split_off(4).into_iter().map(str::len).collect();
+                    format!("{parts:?} {rest:?} from {from:?}")
+                }
+                other => panic!("{other:?}"),
+            };
+            self.0.lock().unwrap().push(asked);
+            Box::pin(std::future::ready(Verdict::Differs))
+        }
+    }
+
+    /// All that the hub does of somebody who is refused, in the order in which it is asked for: what is verified, what the gate
+    /// says, how many lines are written, mistakes remembered and places of the teller taken, and the answer.
+    async fn done_of(policy: &Policy, user: &str) -> (Vec<String>, Refusal, Noted) {
+        let peer = Peer {
+            address: "192.0.2.1:99".parse().unwrap(),
+            listener: "http".into(),
+            proxy: false,
+            origin: None,
+            tls: true,
+            certificate: None,
+        };
+        let caller = Caller { address: Some(peer.address.ip()), tls: true, ..Caller::default() };
+        let mut gate = Gate::front(policy, caller, Clock.now());
+        let password = Secret(b"not it"[..].into());
+        let shown = Credential::Password { account: None, user: user.to_owned(), password };
+        gate.handle(Input::Shown(shown), Clock.now());
+        let asked = Asked::default();
+        let (passed, told) = judged(&mut gate, &asked, None).await;
+        let refusal = passed.clone().unwrap_err();
+        let noted = noted((&passed, &Err(refusal.clone())), told, gate.standing(), (&peer, ConnectionId(1)));
+        let mut done = asked.0.into_inner().unwrap();
+        done.extend(noted.said.told.iter().map(|told| format!("{:?} {:?}", told.acceptor, told.step)));
+        done.push(format!(
+            "{:?} from {:?}, a mistake: {}",
+            noted.audited.deed, noted.audited.from, noted.is_wrong
+        ));
+        (done, refusal, noted)
+    }
+
+    #[tokio::test]
+    async fn whoever_is_refused_has_the_hub_do_the_same_whether_or_not_there_is_such_a_user_or_account() {
+        let hash = |password: &[u8]| riser_shell::passwords::hash(password);
+        let user = |name: &str| UserConfig {
+            password: Some(hash(name.as_bytes())),
+            ..UserConfig::new(name.parse().unwrap())
+        };
+        let id = riser_model::AccountId(uuid::Uuid::from_u128(1));
+        let account = AccountConfig {
+            user: vec![user("ann"), user("bob")],
+            ..AccountConfig::new("acme".parse().unwrap(), id)
+        };
+        let directory = Arc::new(Directory::compile(&[account]).unwrap());
+        let policy = Policy::new(&directory, None, "listen").unwrap();
+        let (done, refusal, known) = done_of(&policy, "acme/ann").await;
+        assert_eq!(done.len(), 3, "one verification, one word of the gate, one line: {done:?}");
+        assert_eq!(known.audited.name.as_ref().map(|name| name.as_str()), Some("ann"));
+        for user in ["acme/nobody", "nowhere/ann", "nowhere/nobody", "nobody", "", "NOT/A NAME", "a/b/c"] {
+            let (same, answer, unknown) = done_of(&policy, user).await;
+            assert_eq!((same, answer), (done.clone(), refusal.clone()), "{user}");
+            assert_eq!(unknown.audited.name, None, "it is written down all the same");
+        }
     }
 }

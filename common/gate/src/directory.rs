@@ -25,7 +25,7 @@ use riser_model::{
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 use uuid::Uuid;
 
@@ -450,14 +450,13 @@ impl Directory {
 
     /// The hash to verify against when nobody is meant, so that the answer costs what a real one costs. The
     /// same user text always gets the same hash.
-    pub(crate) fn stand_in(&self, user: &str) -> PasswordHash {
+    pub(crate) fn stand_in(&self, user: &str) -> &PasswordHash {
+        static NO_HASH: LazyLock<PasswordHash> =
+            LazyLock::new(|| STAND_IN.parse().expect("a hash written here"));
         let digest: [u8; 32] = Sha256::digest(user).into();
         let [a, b, ..] = digest;
         let index = usize::from(u16::from_be_bytes([a, b])) % self.hashes.len().max(1);
-        match self.hashes.get(index) {
-            Some(hash) => hash.clone(),
-            None => STAND_IN.parse().expect("a hash written here"),
-        }
+        self.hashes.get(index).unwrap_or(&NO_HASH)
     }
 
     /// Who has one of these names in its certificates, if it is one and the same.

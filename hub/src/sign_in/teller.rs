@@ -3,12 +3,17 @@
 //! log all the same.
 //!
 //! It is told at each turn of a clock, not after each answer: a commit takes the disk and a processor for about a millisecond,
-//! and only of somebody who is known there is anything to commit. Whoever asks again at once would feel which it was.
+//! and only of somebody who is known there is anything to commit. Whoever asks again at once would feel which it was. Who hears
+//! what is found then too.
 
 use super::SignIns;
+use crate::api::Told;
 use riser_host::HostHandle;
 use riser_hub_core::HubCore;
-use riser_model::event::{Scope, SystemEvent};
+use riser_model::{
+    ConnectionId,
+    event::{Scope, SystemEvent},
+};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -25,7 +30,20 @@ const WAITING_MAX: usize = 1024;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// What became of some of them, and who hears it.
-pub type Said = Vec<(Scope, SystemEvent)>;
+pub type Events = Vec<(Scope, SystemEvent)>;
+
+/// What was said at a gate of whoever signs in there.
+pub(super) struct Said {
+    pub(super) connection: ConnectionId,
+    pub(super) told: Vec<Told>,
+}
+
+impl Said {
+    /// For admins of whoever it is; of nobody none.
+    fn events(self) -> Events {
+        self.told.iter().filter_map(|told| told.event(self.connection)).collect()
+    }
+}
 
 /// See the module.
 #[derive(Clone)]
@@ -55,7 +73,7 @@ impl Teller {
 
 impl Waiting {
     /// Has this say what has come, at each turn, until no door is left or the hub stops: then once more, at once.
-    pub async fn keep(mut self, say: impl AsyncFn(Said), mut stops: oneshot::Receiver<()>) {
+    pub async fn keep(mut self, say: impl AsyncFn(Events), mut stops: oneshot::Receiver<()>) {
         let mut turns = turns();
         loop {
             tokio::select! {
@@ -73,12 +91,12 @@ impl Waiting {
     }
 
     /// What has come since.
-    fn come(&mut self) -> Said {
-        std::iter::from_fn(|| self.0.try_recv().ok()).flatten().collect()
+    fn come(&mut self) -> Events {
+        std::iter::from_fn(|| self.0.try_recv().ok()).flat_map(Said::events).collect()
     }
 
     /// What has come by the next turn at which there is anything to tell; none when no door is left.
-    async fn next(&mut self, turns: &mut Interval) -> Option<Said> {
+    async fn next(&mut self, turns: &mut Interval) -> Option<Events> {
         loop {
             turns.tick().await;
             let is_last = self.0.is_closed();
@@ -100,7 +118,7 @@ fn turns() -> Interval {
 }
 
 /// Says it where everybody hears it.
-pub async fn say(core: &HostHandle<HubCore>, said: Said) {
+pub async fn say(core: &HostHandle<HubCore>, said: Events) {
     let say = move |core: &mut HubCore, now| {
         said.into_iter().for_each(|(scope, event)| core.say(scope, event, now));
     };
@@ -112,38 +130,54 @@ pub async fn say(core: &HostHandle<HubCore>, said: Said) {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use riser_gate::acceptor::Kind;
+    use riser_model::{AccountId, ClientId, Grants, Principal, event::GateStep};
+    use uuid::Uuid;
+
+    /// Of somebody who is known, or of nobody.
+    fn said(is_known: bool) -> Said {
+        let principal = Principal {
+            account: AccountId(Uuid::from_u128(1)),
+            account_name: "acme".parse().unwrap(),
+            client: ClientId(Uuid::from_u128(2)),
+            name: "ann".parse().unwrap(),
+            grants: Arc::new(Grants::new(Vec::new())),
+            home: None,
+        };
+        let who = is_known.then(|| Arc::new(principal));
+        let told = Told { acceptor: Kind::Password, step: GateStep::Refused, why: "a wrong password", who };
+        Said { connection: ConnectionId(1), told: vec![told] }
+    }
 
     #[test]
     fn what_comes_while_too_much_waits_is_counted_and_nobody_waits_for_it() {
         let counts = Arc::new(SignIns::default());
         let (teller, mut waiting) = Teller::new(Arc::clone(&counts));
         let untold = || counts.untold.load(Ordering::Relaxed);
-        (0..WAITING_MAX).for_each(|_| teller.tell(Vec::new()));
+        (0..WAITING_MAX).for_each(|_| teller.tell(said(false)));
         assert_eq!(untold(), 0);
-        (0..3).for_each(|_| teller.tell(Vec::new()));
+        (0..3).for_each(|_| teller.tell(said(false)));
         assert_eq!(untold(), 3);
         waiting.0.try_recv().unwrap();
-        teller.tell(vec![(Scope::Instance, SystemEvent::ConfigurationRefused)]);
+        teller.tell(said(true));
         assert_eq!(untold(), 3, "there is room again");
-        let told = std::iter::from_fn(|| waiting.0.try_recv().ok()).last().unwrap();
-        assert_eq!(told.len(), 1);
+        assert_eq!(waiting.come().len(), 1, "of nobody nothing is told");
         assert!(counts.each().any(|(_, labels, count)| labels.contains("untold") && count == 3));
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_is_told_at_the_turns_of_a_clock_whenever_it_came() {
         let (teller, mut waiting) = Teller::new(Arc::default());
-        let event = || vec![(Scope::Instance, SystemEvent::ConfigurationRefused)];
         let (began, mut turns) = (Instant::now(), turns());
         for after in [300, 900, 999] {
             tokio::time::sleep_until(began + Duration::from_millis(after)).await;
-            teller.tell(if after == 900 { Vec::new() } else { event() });
+            teller.tell(said(after != 900));
         }
         assert_eq!(waiting.next(&mut turns).await.unwrap().len(), 2);
         assert_eq!(began.elapsed(), EVERY, "no sooner for having come early");
-        teller.tell(Vec::new());
+        teller.tell(said(false));
         tokio::time::sleep(EVERY * 3).await;
-        teller.tell(event());
+        teller.tell(said(true));
         drop(teller);
         assert_eq!(waiting.next(&mut turns).await.unwrap().len(), 1);
         assert!(waiting.next(&mut turns).await.is_none(), "no door is left");
@@ -158,13 +192,13 @@ mod tests {
         let kept = tokio::spawn(waiting.keep(async move |said| sender.send(said).unwrap(), stops));
         let began = Instant::now();
         for _ in 0..3 {
-            teller.tell(vec![(Scope::Instance, SystemEvent::ConfigurationRefused)]);
+            teller.tell(said(true));
         }
         stop.send(()).unwrap();
         kept.await.unwrap();
         assert_eq!(told.recv().await.unwrap().len(), 3);
         assert!(began.elapsed() < EVERY, "nobody waits for the turn");
-        teller.tell(Vec::new());
+        teller.tell(said(false));
         assert_eq!(counts.untold.load(Ordering::Relaxed), 1);
     }
 }

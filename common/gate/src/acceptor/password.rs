@@ -50,6 +50,8 @@ pub(super) fn verify(
         (None, _) => Awaits::credential(Whom::Nobody, "no such user or client, or one without a password"),
     };
     let password = password.clone();
+    // Found for those who exist too: what follows costs everybody the same.
+    let stand_in = directory.stand_in(user);
     let (principal, until, proof) = match directory.judge(account, user) {
         Judge::Hash(principal, hash) => {
             (Some(principal), None, Proof::Password { hash: hash.clone(), password })
@@ -60,7 +62,7 @@ pub(super) fn verify(
             (principal, Some(until), Proof::Ldap { server: Arc::clone(server), user, password })
         }
         Judge::Server(..) | Judge::Nobody => {
-            (None, None, Proof::Password { hash: directory.stand_in(user), password })
+            (None, None, Proof::Password { hash: stand_in.clone(), password })
         }
     };
     (Effect::Verify(proof), whom(principal, until))
