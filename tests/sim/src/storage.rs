@@ -263,6 +263,7 @@ impl Storage {
                 journal.refusing.insert(self.writer.epoch());
                 self.refused = Some(format!("{refused:?}"));
                 self.failed(ticket, refused.code());
+                self.failing |= self.writer.status().failing;
             }
         }
     }

@@ -93,3 +93,8 @@ fn who_says_anew_who_it_is_is_known_by_that_alone() {
 fn an_issuer_s_token_shown_anew_is_refused_by_no_gate_that_takes_other_tokens_too() {
     assert!(holds(77_000_052).counts.renewed > 0);
 }
+
+#[test]
+fn a_log_whose_writes_failed_while_room_was_made_is_tried_again() {
+    holds(80_000_055);
+}

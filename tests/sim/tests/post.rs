@@ -27,6 +27,11 @@ fn what_is_addressed_to_one_client_reaches_it_over_cuts_and_crashes_and_nobody_e
 }
 
 #[test]
+fn a_full_log_whose_commit_failed_goes_on_when_whoever_is_above_has_all_of_it() {
+    hold([81_000_008, 81_000_025]);
+}
+
+#[test]
 fn what_is_addressed_reaches_its_client_without_faults() {
     assert!(hold([15]).void > 50);
 }

@@ -94,6 +94,8 @@ impl<D: Disk, F: Fold, A: Fn(Answer)> Committing<D, F, A> {
                         // Answers come in order: what was staged before is committed first.
                         self.commit();
                         self.failed(ticket, &refused);
+                        // A write that was to make room for it may have failed, in no commit: it is tried again all the same.
+                        self.failing |= self.writer.status().failing;
                     }
                 }
             }

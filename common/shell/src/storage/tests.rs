@@ -272,3 +272,43 @@ fn a_log_whose_writes_failed_between_commits_is_tried_again_and_takes_what_comes
     let last: Vec<Answer> = answers.try_iter().collect();
     assert!(last.iter().any(|answer| matches!(answer, Answer::Persisted { .. })), "{last:?}");
 }
+
+/// What says that the oldest goes is written before what needs its room is staged.
+#[test]
+fn a_log_whose_writes_failed_before_a_commit_is_tried_again_and_takes_what_comes() {
+    let disk = FaultDisk::new(1);
+    // Nobody has confirmed anything.
+    let holds = Holds { custodians: 1, ..Holds::default() };
+    let config = Config { on_full: OnFull::DropOldest, holds, ..Config::tiny() };
+    let opened = Writer::<_, ()>::open(disk.clone(), config, Entropy(1), Now::default());
+    let (mut writer, _) = opened.unwrap();
+    // As many as fit, and more.
+    publish(&mut writer, 40);
+    let (mut next, (said, answers)) = (writer.next(), mpsc::channel());
+    let mut committing = Committing::new(writer, move |answer| said.send(answer).unwrap());
+    let order = |first: Seq| {
+        let mut entries = Vec::new();
+        let publication = entry::Publication::new(entry::ContentType::Octets, &[7; 4000]);
+        publication.write_frame(&mut entries, RouteNumber(0), Stamp::default());
+        let batch = Batch { first, entries: entries.into(), count: 1, ..Batch::default() };
+        Order::Persist { ticket: first.0, batch, connections: 1 }
+    };
+    let mut refused = 0;
+    for _ in 0..40 {
+        let syncs = disk.counts().syncs;
+        (1..=20).for_each(|n| disk.fail_sync(syncs + n));
+        committing.take(order(next));
+        disk.calm();
+        committing.commit();
+        if answers.try_iter().any(|answer| matches!(answer, Answer::Persisted { .. })) {
+            next = next.next();
+        } else {
+            refused += 1;
+            committing.work();
+        }
+    }
+    assert!(
+        (1..20).contains(&refused),
+        "{refused} of 40: each time the disk failed, and once more to hear of it"
+    );
+}
