@@ -322,8 +322,10 @@ impl Deliveries {
         // What the peer may hold is finished as it was begun, whatever was granted since.
         let granted = if held { 2 } else { subscription.qos() };
         let qos = granted.min(publication.qos);
+        // A group's is what the log let go of while nobody took it, and has it as it would have had it from there.
+        let as_retained = delivery.retained.is_some() && !subscription.is_shared();
         let (place, course) = match delivery.retained {
-            Some(at) => (Some(at), Course::Loose { retained: true }),
+            Some(at) => (Some(at), Course::Loose { retained: as_retained }),
             None => (delivery.pos, course(subscription)),
         };
         let (id, dup) = match qos {
@@ -353,8 +355,7 @@ impl Deliveries {
         let room = (!delivery.content.rooted).then_some(&*root);
         let outgoing = Outgoing {
             qos,
-            retain: delivery.retained.is_some()
-                || publication.retain && subscription.has(options::RETAIN_AS_PUBLISHED),
+            retain: as_retained || publication.retain && subscription.has(options::RETAIN_AS_PUBLISHED),
             room,
             topic: delivery.content.route.channel.as_str(),
             alias: self.aliases.of(room, delivery.content.route.channel.as_str()),
