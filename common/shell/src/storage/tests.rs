@@ -228,33 +228,39 @@ fn every_batch_of_a_failed_commit_is_answered() {
     assert_eq!(answers.try_iter().map(failed).collect::<Vec<_>>(), [1, 2]);
 }
 
+type Said = Box<dyn Fn(Answer)>;
+
+/// A log that has taken as much as fits, and more: what nobody has confirmed goes. What is stored next, and what it answers.
+fn full(disk: &FaultDisk) -> (Committing<FaultDisk, (), Said>, Seq, mpsc::Receiver<Answer>) {
+    let holds = Holds { custodians: 1, ..Holds::default() };
+    let config = Config { on_full: OnFull::DropOldest, holds, ..Config::tiny() };
+    let (mut writer, _) = Writer::open(disk.clone(), config, Entropy(1), Now::default()).unwrap();
+    publish(&mut writer, 40);
+    let (next, (said, answers)) = (writer.next(), mpsc::channel());
+    (Committing::new(writer, Box::new(move |answer| said.send(answer).unwrap())), next, answers)
+}
+
+/// One publication, to be stored as that.
+fn one(first: Seq) -> Order {
+    let mut entries = Vec::new();
+    let publication = entry::Publication::new(entry::ContentType::Octets, &[7; 4000]);
+    publication.write_frame(&mut entries, RouteNumber(0), Stamp::default());
+    let batch = Batch { first, entries: entries.into(), count: 1, ..Batch::default() };
+    Order::Persist { ticket: first.0, batch, connections: 1 }
+}
+
 /// What says that the oldest goes is written while nobody waits for a commit.
 #[test]
 fn a_log_whose_writes_failed_between_commits_is_tried_again_and_takes_what_comes() {
     let disk = FaultDisk::new(1);
-    // Nobody has confirmed anything.
-    let holds = Holds { custodians: 1, ..Holds::default() };
-    let config = Config { on_full: OnFull::DropOldest, holds, ..Config::tiny() };
-    let opened = Writer::<_, ()>::open(disk.clone(), config, Entropy(1), Now::default());
-    let (mut writer, _) = opened.unwrap();
-    // As many as fit, and more.
-    publish(&mut writer, 40);
-    let (mut next, (said, answers)) = (writer.next(), mpsc::channel());
-    let mut committing = Committing::new(writer, move |answer| said.send(answer).unwrap());
-    let order = |first: Seq| {
-        let mut entries = Vec::new();
-        let publication = entry::Publication::new(entry::ContentType::Octets, &[7; 4000]);
-        publication.write_frame(&mut entries, RouteNumber(0), Stamp::default());
-        let batch = Batch { first, entries: entries.into(), count: 1, ..Batch::default() };
-        Order::Persist { ticket: first.0, batch, connections: 1 }
-    };
+    let (mut committing, mut next, answers) = full(&disk);
     let rests = |committing: &mut Committing<_, _, _>| while let Pause::None = committing.pause() {};
     for _ in 0..6 {
         let syncs = disk.counts().syncs;
         (1..=20).for_each(|n| disk.fail_sync(syncs + n));
         rests(&mut committing);
         disk.calm();
-        committing.take(order(next));
+        committing.take(one(next));
         committing.commit();
         // Whoever waits for a second try waits a second for it.
         for _ in 0..3 {
@@ -267,7 +273,7 @@ fn a_log_whose_writes_failed_between_commits_is_tried_again_and_takes_what_comes
             next
         };
     }
-    committing.take(order(next));
+    committing.take(one(next));
     committing.commit();
     let last: Vec<Answer> = answers.try_iter().collect();
     assert!(last.iter().any(|answer| matches!(answer, Answer::Persisted { .. })), "{last:?}");
@@ -277,27 +283,12 @@ fn a_log_whose_writes_failed_between_commits_is_tried_again_and_takes_what_comes
 #[test]
 fn a_log_whose_writes_failed_before_a_commit_is_tried_again_and_takes_what_comes() {
     let disk = FaultDisk::new(1);
-    // Nobody has confirmed anything.
-    let holds = Holds { custodians: 1, ..Holds::default() };
-    let config = Config { on_full: OnFull::DropOldest, holds, ..Config::tiny() };
-    let opened = Writer::<_, ()>::open(disk.clone(), config, Entropy(1), Now::default());
-    let (mut writer, _) = opened.unwrap();
-    // As many as fit, and more.
-    publish(&mut writer, 40);
-    let (mut next, (said, answers)) = (writer.next(), mpsc::channel());
-    let mut committing = Committing::new(writer, move |answer| said.send(answer).unwrap());
-    let order = |first: Seq| {
-        let mut entries = Vec::new();
-        let publication = entry::Publication::new(entry::ContentType::Octets, &[7; 4000]);
-        publication.write_frame(&mut entries, RouteNumber(0), Stamp::default());
-        let batch = Batch { first, entries: entries.into(), count: 1, ..Batch::default() };
-        Order::Persist { ticket: first.0, batch, connections: 1 }
-    };
+    let (mut committing, mut next, answers) = full(&disk);
     let mut refused = 0;
     for _ in 0..40 {
         let syncs = disk.counts().syncs;
         (1..=20).for_each(|n| disk.fail_sync(syncs + n));
-        committing.take(order(next));
+        committing.take(one(next));
         disk.calm();
         committing.commit();
         if answers.try_iter().any(|answer| matches!(answer, Answer::Persisted { .. })) {
