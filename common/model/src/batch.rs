@@ -133,6 +133,18 @@ impl From<Chunk> for Selected {
 }
 
 impl Read {
+    /// Whether that is the same read again: how much is to be read at once depends on who else reads.
+    pub fn is_again(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All { from, .. }, Self::All { from: other, .. }) => from == other,
+            (Self::Of { from, of, .. }, Self::Of { from: other, of: others, .. }) => {
+                from == other && of == others
+            }
+            (Self::Before { .. }, Self::Before { .. }) => self == other,
+            (Self::All { .. } | Self::Of { .. } | Self::Before { .. }, _) => false,
+        }
+    }
+
     /// The answer when nothing could be read.
     pub fn nothing(&self) -> Selected {
         match *self {

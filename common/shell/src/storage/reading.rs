@@ -113,7 +113,7 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
 
     /// What could not be read can be. Only the same read proves that: others pass over what holds it up.
     pub(super) fn succeeded(&mut self, read: &Read) {
-        self.unreadable.retain(|_, one| !is_same(&one.read, read));
+        self.unreadable.retain(|_, one| !one.read.is_again(read));
     }
 
     /// Whoever reads there is not held up for ever, where it is the archive that cannot be read.
@@ -125,7 +125,7 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
         let one = self.unreadable.entry(volume).or_insert_with(begun);
         let before = std::mem::replace(&mut one.last, now);
         // Two that fail far from each other are two troubles.
-        if !is_same(&one.read, read) && now.since(before) >= UNREADABLE_FOR {
+        if !one.read.is_again(read) && now.since(before) >= UNREADABLE_FOR {
             *one = begun();
         }
         if now.since(one.since) >= UNREADABLE_FOR {
@@ -149,17 +149,5 @@ impl<D: Disk, A: Fn(Answer)> Reading<D, A> {
             }
             !is_over
         });
-    }
-}
-
-/// Whether that is the same read again: how much is to be read at once depends on who else reads.
-fn is_same(one: &Read, other: &Read) -> bool {
-    match (one, other) {
-        (Read::All { from, .. }, Read::All { from: other, .. }) => from == other,
-        (Read::Of { from, of, .. }, Read::Of { from: other, of: others, .. }) => {
-            from == other && of == others
-        }
-        (Read::Before { .. }, Read::Before { .. }) => one == other,
-        (Read::All { .. } | Read::Of { .. } | Read::Before { .. }, _) => false,
     }
 }

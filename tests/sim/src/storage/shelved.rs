@@ -36,7 +36,7 @@ impl Shelved {
         });
         let found = self.archive.perform(log, read, &mut ());
         match &found {
-            Ok(_) => self.unreadable.retain(|_, (first, ..)| !is_same(first, read)),
+            Ok(_) => self.unreadable.retain(|_, (first, ..)| !first.is_again(read)),
             Err(error) => self.failed_at(error.at, read, now),
         }
         found
@@ -47,7 +47,7 @@ impl Shelved {
         self.unreadable.retain(|_, (.., last)| now.since(*last) < FORGOTTEN_AFTER);
         let one = self.unreadable.entry(volume).or_insert_with(|| (read.clone(), now, now));
         let before = std::mem::replace(&mut one.2, now);
-        if !is_same(&one.0, read) && now.since(before) >= UNREADABLE_FOR {
+        if !one.0.is_again(read) && now.since(before) >= UNREADABLE_FOR {
             *one = (read.clone(), now, now);
         }
         if now.since(one.1) >= UNREADABLE_FOR {
@@ -65,17 +65,5 @@ impl Shelved {
     /// How much of these rooms is there.
     pub fn count(&mut self, rooms: &[Room], log: &Reader<SimDisk>) -> crate::site::Pasts {
         riser_log::pasts(rooms, log, Some(&mut self.archive))
-    }
-}
-
-/// Whether that is the same read again: how much is to be read at once depends on who else reads.
-fn is_same(one: &Read, other: &Read) -> bool {
-    match (one, other) {
-        (Read::All { from, .. }, Read::All { from: other, .. }) => from == other,
-        (Read::Of { from, of, .. }, Read::Of { from: other, of: others, .. }) => {
-            from == other && of == others
-        }
-        (Read::Before { .. }, Read::Before { .. }) => one == other,
-        (Read::All { .. } | Read::Of { .. } | Read::Before { .. }, _) => false,
     }
 }
