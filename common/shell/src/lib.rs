@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod passwords;
 pub mod places;
 pub mod proofs;
+pub mod rests;
 pub mod signals;
 pub mod storage;
 pub mod tables;

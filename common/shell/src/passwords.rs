@@ -7,12 +7,17 @@
 //! [`LEISURE`] is begun once more, at a low priority, and the first of the two to end says what it came to. As a rule half of
 //! the processors do this and no more: with all of them busy, be it in the idle class, a kernel lets whoever wakes wait for
 //! milliseconds. The memory goes from one verification to the next as long as somebody waits, for taking it anew is thousands
-//! of page faults, in which other threads wait too.
+//! of page faults, in which other threads wait too. And from where a password was wrong, the next one waits
+//! ([`rests`](crate::rests)): a storm of them has a small share of the time.
 //!
 //! What matched is remembered in memory under a key that this process drew, so that a thousand devices that reconnect at once
 //! are let in at once; whatever does not match always costs the full price.
 
-use crate::{entropy, places::Places};
+use crate::{
+    entropy,
+    places::Places,
+    rests::{Rests, Turn},
+};
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::{PasswordHasher, phc},
@@ -27,7 +32,7 @@ use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
@@ -56,6 +61,7 @@ pub struct Passwords {
     leisure: Duration,
     queue: Arc<Queue>,
     places: Places,
+    rests: Rests,
     matched: Arc<Matched>,
 }
 
@@ -80,6 +86,7 @@ impl Passwords {
             leisure: LEISURE,
             queue: Arc::new(Queue::new(waiting_max)),
             places: Places::default(),
+            rests: Rests::default(),
             matched: Arc::new(Matched { key: entropy::bytes(), names: Mutex::default() }),
         }
     }
@@ -94,13 +101,9 @@ impl Passwords {
         let Some(place) = self.places.take(from) else {
             return Verdict::Busy;
         };
-        let Ok(waiting) = self.queue.places.try_acquire() else {
+        let Some((turn, verifier)) = self.turn(from).await else {
             return Verdict::Busy;
         };
-        let Ok(verifier) = Arc::clone(&self.verifiers).acquire_owned().await else {
-            return Verdict::Busy;
-        };
-        drop(waiting);
         let (says, said) = oneshot::channel();
         let (matched, queue) = (Arc::clone(&self.matched), Arc::clone(&self.queue));
         let work = Arc::new(Work { matched, queue, name, hash, password });
@@ -108,12 +111,29 @@ impl Passwords {
         // no place here.
         let (idle, leisure) = (Arc::clone(&self.idle).try_acquire_owned().ok(), self.leisure);
         tokio::spawn(async move {
+            let began = Instant::now();
             let verdict = work.done(idle, leisure).await;
-            drop((verifier, place));
+            if verdict == Verdict::Differs {
+                turn.was_wrong(began.elapsed());
+            }
+            drop((verifier, turn, place));
             // Whoever asked may have gone.
             let _ = says.send(verdict);
         });
         said.await.unwrap_or(Verdict::Busy)
+    }
+
+    /// A verifier, for somebody from there whose turn it is. None if too many wait.
+    async fn turn(&self, from: Option<IpAddr>) -> Option<(Turn, OwnedSemaphorePermit)> {
+        loop {
+            let turn = self.rests.turn(from).await?;
+            let _waiting = self.queue.places.try_acquire().ok()?;
+            let verifier = Arc::clone(&self.verifiers).acquire_owned().await.ok()?;
+            // Somebody from there may have been wrong meanwhile.
+            if turn.stands() {
+                return Some((turn, verifier));
+            }
+        }
     }
 }
 
@@ -298,7 +318,7 @@ pub fn hash(password: &[u8]) -> PasswordHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::places::OF_ADDRESS_MAX;
+    use crate::{places::OF_ADDRESS_MAX, rests::REST_MIN};
     use bytes::Bytes;
     use riser_gate::{Caller, Directory, Effect, Gate, Input, Output, Policy, Proof};
     use riser_model::{Now, door::Credential};
@@ -451,6 +471,37 @@ mod tests {
         assert!(futures_now(&mut wrong()).is_none(), "who went gave its place back");
         drop(busy);
         assert_eq!(other.await, Verdict::Matches);
+    }
+
+    #[tokio::test]
+    async fn an_address_rests_after_a_wrong_password_and_what_has_matched_does_not_wait() {
+        let (passwords, hash) = (Passwords::new(1), hash(b"right"));
+        let verify = async |from: &str, password: &str| {
+            let began = Instant::now();
+            let from = Some(from.parse().unwrap());
+            let verdict = passwords.verify(hash.clone(), secret(password), from).await;
+            (verdict, began.elapsed() >= REST_MIN)
+        };
+        assert_eq!(verify("192.0.2.1", "right").await, (Verdict::Matches, false));
+        assert_eq!(verify("192.0.2.1", "wrong").await, (Verdict::Differs, false));
+        assert_eq!(verify("192.0.2.1", "wrong").await, (Verdict::Differs, true), "it rests");
+        assert_eq!(
+            verify("192.0.2.1", "right").await,
+            (Verdict::Matches, false),
+            "what has matched is known"
+        );
+        assert_eq!(verify("192.0.2.2", "wrong").await, (Verdict::Differs, false), "from elsewhere");
+    }
+
+    /// Those who came before anybody was wrong rest with the others.
+    #[tokio::test]
+    async fn who_waits_for_a_verifier_when_the_address_begins_to_rest_rests_too() {
+        let (passwords, hash) = (Passwords::new(1), hash(b"right"));
+        let began = Instant::now();
+        let wrong = || passwords.verify(hash.clone(), secret("wrong"), Some("192.0.2.1".parse().unwrap()));
+        let verdicts = tokio::join!(wrong(), wrong(), wrong());
+        assert_eq!(verdicts, (Verdict::Differs, Verdict::Differs, Verdict::Differs));
+        assert!(began.elapsed() >= REST_MIN * 2);
     }
 
     fn futures_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
