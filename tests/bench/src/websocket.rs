@@ -104,20 +104,21 @@ pub async fn taken(
     path: &str,
     hello: &str,
 ) -> anyhow::Result<(TcpStream, BytesMut, String)> {
-    let (socket, input, answer) = answer(server, path, hello).await?;
+    let socket = TcpStream::connect(server).await.context("connect the WebSocket")?;
+    socket.set_nodelay(true)?;
+    let (socket, input, answer) = answer(socket, path, hello).await?;
     let taken = answer.contains(r#""ok":{"#) && !answer.contains(r#""error":"#);
     ensure!(taken, "hello was refused: {answer}");
     Ok((socket, input, answer))
 }
 
-/// The same whatever the answer is, and that.
+/// The same over a connection that is there, whatever the answer is, and that.
 pub async fn answer(
-    server: SocketAddr,
+    mut socket: TcpStream,
     path: &str,
     hello: &str,
 ) -> anyhow::Result<(TcpStream, BytesMut, String)> {
-    let mut socket = TcpStream::connect(server).await.context("connect the WebSocket")?;
-    socket.set_nodelay(true)?;
+    let server = socket.peer_addr()?;
     let head = format!(
         "GET {path} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\

@@ -16,12 +16,12 @@ use crate::{
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 pub(super) const NAME: &str = "gate";
@@ -96,6 +96,7 @@ async fn refusals(bench: &Bench, report: &mut Report, hub: &Hub, issuer: &Issuer
     ];
     // Rights of its own it has none in the one room, and the other one there is not.
     let token = issuer.token("EdDSA", GUARDED)?;
+    let mut strangers = strangers();
     for door in DOORS {
         let by_token = door == DOORS[3];
         let kinds: Vec<(&str, String, &str)> = if by_token {
@@ -113,7 +114,8 @@ async fn refusals(bench: &Bench, report: &mut Report, hub: &Hub, issuer: &Issuer
                 let at = (turn + n as usize) % kinds.len();
                 let (what, shown, room) = &kinds[at];
                 let began = Instant::now();
-                refused(door, hub, shown, room).await.with_context(|| format!("{door}: {what}"))?;
+                let from = strangers.next().context("there are no more addresses")?;
+                refused(door, hub, from, shown, room).await.with_context(|| format!("{door}: {what}"))?;
                 took[at].push(began.elapsed());
             }
         }
@@ -151,21 +153,32 @@ fn refusal(door: &str) -> String {
     format!("a refusal by {door}, p50")
 }
 
+/// Addresses to come from, each once: from where somebody was wrong, the next one waits.
+fn strangers() -> impl Iterator<Item = Ipv4Addr> {
+    (0..=u8::MAX).flat_map(|net| (1..u8::MAX).map(move |host| Ipv4Addr::new(127, 1, net, host)))
+}
+
+async fn connect(from: Ipv4Addr, server: SocketAddr) -> anyhow::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    let socket = socket.connect(server).await?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
 /// One refusal, from connecting to the answer.
-async fn refused(door: &str, hub: &Hub, shown: &str, room: &str) -> anyhow::Result<()> {
+async fn refused(door: &str, hub: &Hub, from: Ipv4Addr, shown: &str, room: &str) -> anyhow::Result<()> {
     const PASSWORD: &str = "what somebody guesses";
     match door {
         "MQTT" => {
-            let mut socket = TcpStream::connect(hub.mqtt).await?;
-            socket.set_nodelay(true)?;
+            let mut socket = connect(from, hub.mqtt).await?;
             socket.write_all(&mqtt::connect_packet("guess", Some((shown, PASSWORD)))).await?;
             let mut answer = [0; 4];
             socket.read_exact(&mut answer).await?;
             ensure!(answer[0] == 0x20 && answer[3] != 0, "let in: {answer:?}");
         }
         "HTTP login" => {
-            let mut socket = TcpStream::connect(hub.http).await?;
-            socket.set_nodelay(true)?;
+            let mut socket = connect(from, hub.http).await?;
             let (body, host) = (json!({ "user": shown, "password": PASSWORD }).to_string(), hub.http);
             let request = format!(
                 "POST /api/login HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nContent-Type: application/json\r\n\
@@ -186,7 +199,8 @@ async fn refused(door: &str, hub: &Hub, shown: &str, room: &str) -> anyhow::Resu
             };
             let hello = json!({ "op": "hello", "id": 1, "credential": credential, "events": false });
             let path = format!("/{ACCOUNT}/{room}");
-            let answer = websocket::answer(hub.http, &path, &hello.to_string()).await?.2;
+            let answer =
+                websocket::answer(connect(from, hub.http).await?, &path, &hello.to_string()).await?.2;
             ensure!(answer.contains(r#""error":"#), "let in: {answer}");
         }
     }
