@@ -14,7 +14,7 @@ use crate::{
     inbox::{Arrival, Asker},
     pace::Pace,
     pipe::{BytePipe, Heard, Pipe},
-    socket::{DISCARDED_BYTES_MAX, Socket},
+    socket::Socket,
     stream::Stream,
     tells::{TICKETS_MAX, TellInbox, Told, tell_queue},
 };
@@ -456,8 +456,7 @@ impl<P: Pipe> Connection<P> {
         }
         let close = async {
             if poll_fn(|cx| socket.poll_shutdown(cx)).await.is_ok() {
-                let mut left = DISCARDED_BYTES_MAX;
-                poll_fn(|cx| socket.poll_discard(&mut left, cx)).await;
+                socket.discard().await;
             }
         };
         let _ = tokio::time::timeout(self.visitor.entrance.limits.linger(), close).await;

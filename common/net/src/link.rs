@@ -6,13 +6,7 @@
 //!
 //! Read [`Link`] first, then [`run_link`], the recipe of both ends. [`dial`] opens one, [`accept`] takes one.
 
-use crate::{
-    counters::Counters,
-    pipe::gone,
-    socket::{DISCARDED_BYTES_MAX, Socket},
-    stream::Stream,
-    websocket::config,
-};
+use crate::{counters::Counters, pipe::gone, socket::Socket, stream::Stream, websocket::config};
 use bytes::Bytes;
 use futures_util::{SinkExt, Stream as _};
 use packing::Packing;
@@ -309,8 +303,7 @@ impl<E: End> Link<E> {
         let closing = async {
             poll_fn(|cx| socket.poll_drain(cx)).await?;
             poll_fn(|cx| socket.poll_shutdown(cx)).await?;
-            let mut left = DISCARDED_BYTES_MAX;
-            poll_fn(|cx| socket.poll_discard(&mut left, cx)).await;
+            socket.discard().await;
             Ok::<_, std::io::Error>(())
         };
         let _ = timeout(LINGER, closing).await;

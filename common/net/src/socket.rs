@@ -10,17 +10,24 @@ use bytes::{Buf, Bytes, BytesMut};
 use std::{
     cell::RefCell,
     collections::VecDeque,
+    future::poll_fn,
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::sleep,
+};
 
 /// The most that one read takes.
 pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
 /// What a closing connection throws away of what still comes, so that its last words arrive.
-pub(crate) const DISCARDED_BYTES_MAX: usize = 256 * 1024;
+const DISCARDED_BYTES_MAX: usize = 256 * 1024;
+/// After each read of those: what is thrown away is to cost who sends it, and who is sent away comes back the less often.
+const DISCARD_PAUSE: Duration = Duration::from_millis(50);
 /// What one read takes of who publishes more than it may.
 const READ_LITTLE_BYTES: usize = 2048;
 /// Pieces up to this size are copied together; larger ones are kept as they are.
@@ -230,17 +237,16 @@ impl Socket {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    /// Reads and throws away; ready at the end of the stream, or when nothing is left of what may be thrown away: who
-    /// sends on and on does not read either. Others have their turn after each read.
-    pub(crate) fn poll_discard(&mut self, left: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads and throws away, until the stream ends or [`DISCARDED_BYTES_MAX`] have come: who sends on and on is not read either.
+    pub(crate) async fn discard(&mut self) {
         self.lift_allowance();
-        match ready!(self.poll_take(cx)) {
-            Ok(bytes) if !bytes.is_empty() && bytes.len() < *left => {
-                *left -= bytes.len();
-                cx.waker().wake_by_ref();
-                Poll::Pending
+        let mut left = DISCARDED_BYTES_MAX;
+        while let Ok(bytes) = poll_fn(|cx| self.poll_take(cx)).await {
+            left = left.saturating_sub(bytes.len());
+            if bytes.is_empty() || left == 0 {
+                return;
             }
-            Ok(_) | Err(_) => Poll::Ready(()),
+            sleep(DISCARD_PAUSE).await;
         }
     }
 }
@@ -277,5 +283,32 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Socket::poll_shutdown(&mut self, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+        time::Instant,
+    };
+
+    #[tokio::test]
+    async fn who_is_sent_away_and_sends_on_is_read_from_a_little_and_slowly() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream = Stream::Plain(listener.accept().await.unwrap().0);
+        let mut socket = Socket::new(stream, Bytes::new(), Some(0), Arc::default());
+        let sends = tokio::spawn(async move { while peer.write_all(&[0; READ_BYTES_MAX]).await.is_ok() {} });
+        let began = Instant::now();
+        socket.discard().await;
+        let reads_min = u32::try_from(DISCARDED_BYTES_MAX / READ_BYTES_MAX).unwrap();
+        assert!(began.elapsed() >= DISCARD_PAUSE * (reads_min - 1));
+        let read = usize::try_from(socket.taken).unwrap();
+        assert!((DISCARDED_BYTES_MAX..DISCARDED_BYTES_MAX + READ_BYTES_MAX).contains(&read), "{read}");
+        drop(socket);
+        sends.await.unwrap();
     }
 }
