@@ -185,6 +185,36 @@ fn who_goes_out_of_its_room_takes_its_session_with_it() {
 }
 
 #[test]
+fn who_joins_while_another_is_shown_a_replay_that_two_owners_go_on_with_is_shown_each_once() {
+    let mut world = world();
+    world.open(10);
+    for n in 0..30 {
+        world.publish(1 + n % 2, &[("a/x", &n.to_string())]);
+    }
+    join(&mut world, 9);
+    let shown = |pushes: &[Push]| -> Vec<String> {
+        pushes.iter().filter_map(delivery).map(|one| payload(&one.content.body)).collect()
+    };
+    let (pushes, more) = world.pull(9, 1);
+    let mut first = shown(&pushes);
+    assert!(more && first.len() < 30, "{}", first.len());
+    for n in 30..40 {
+        world.publish(1 + n % 2, &[("a/x", &n.to_string())]);
+    }
+    join(&mut world, 10);
+    for n in 40..50 {
+        world.publish(1 + n % 2, &[("a/x", &n.to_string())]);
+    }
+    first.extend(shown(&world.all(9)));
+    assert_eq!(first, numbers(0..50));
+    assert_eq!(world.payloads(10), numbers(0..50));
+    leave(&mut world, 2);
+    for n in [9, 10] {
+        assert_eq!(wiped(&world.all(n)), [2]);
+    }
+}
+
+#[test]
 fn owner_that_drops_during_a_replay_is_replayed_no_further() {
     let mut world = world();
     for n in 0..30 {
