@@ -2,7 +2,12 @@
 
 use std::fs;
 
+use riser_link::receivers::cursors_max;
+use riser_log::Config;
+use riser_model::{Batch, ClientId, CursorKey, CursorValue, Epoch, LogId};
+use riser_shell::Clock;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::accounts::house;
 use crate::mqtt_wire::{Mqtt, Version};
@@ -78,6 +83,35 @@ fn an_edge_on_a_slow_link_is_told_to_be_behind_with_when_it_will_be_done_and_the
         (edge["backlog"] == 0 && edge["eta_s"] == 0.0).then_some(())
     };
     wait(SOON, done).unwrap_or_else(|| panic!("{}", site.status()));
+}
+
+/// Lets a hub that never ran have met so many other logs.
+fn met(hub: &Node, config: Config, logs: usize) {
+    let (mut log, _) = riser_host::setup::open_log(&hub.data.join("log"), config, Clock.now()).unwrap();
+    for n in 0..logs as u64 {
+        let key = CursorKey::Ingest(ClientId(Uuid::from_u128(7)), LogId(n + 1), Epoch(1));
+        log.set_cursor(key, CursorValue::default());
+    }
+    log.stage(Batch { first: log.next(), ..Batch::default() }).unwrap();
+    log.commit(Clock.now()).unwrap();
+}
+
+#[test]
+fn an_edge_whose_log_a_hub_has_no_room_to_remember_is_turned_away_and_its_account_hears_of_it() {
+    needs!(Need::Program("curl"), Need::Node);
+    let hub_top = "[quota]\nbytes = \"16 MiB\"\nsegment = \"4 MiB\"\n".to_owned();
+    let config = Config { segment_bytes: 4 << 20, quota_bytes: 16 << 20, ..Config::hub() };
+    let most = cursors_max(config.segment_bytes);
+    for (logs, kind) in [(most - 1, "edge_online"), (most, "edge_refused")] {
+        let mut site = Site::laid_out(Plan { hub_top: hub_top.clone(), ..Plan::default() });
+        met(&site.hub, Config { view_bytes_max: 4 << 20, ..config.clone() }, logs);
+        site.hub.start();
+        let _board = listen(&site, "board", &site.hub);
+        site.edge.start();
+        hears(&site, "board", &[kind]);
+        let turned_away = site.history.ledger().has_mark("board event edge_refused");
+        assert_eq!(turned_away, kind == "edge_refused", "{logs} logs");
+    }
 }
 
 #[test]
