@@ -44,7 +44,7 @@
 //! | `left` | room | client, name, connection, behind, cause | readers of the room |
 //! | `ready` | room | ready, absent: those who are waited for and are not there | readers of the room |
 //! | `room_quota` | room | limit, most, again_ms: it takes no more of these, for so long where it is by time; client, name: where that is one user's own limit, whose | readers of the room |
-//! | `statistics` | room | messages, bytes, per_s, per_min, bytes_per_s, bytes_per_min, last, subscribers, connections; without what is addressed to single clients | who may read all of the room |
+//! | `statistics` | room | messages, bytes, per_s, per_min, bytes_per_s, bytes_per_min, last, subscribers, connections; newest (channel, pos): its newest publication; channels: the same figures of each of the 16 that were published in last, and at_least: more read those than were looked at; without what is addressed to single clients | who may read all of the room |
 //! | `started` | hub | epoch, through | everybody who is let in |
 //! | `shutdown` | hub | queued | everybody who is let in |
 //! | `log_failing` | hub | code | everybody who is let in |
@@ -81,7 +81,7 @@ mod fields;
 mod kind;
 mod scope;
 
-pub use fields::{Destination, GateStep, PublishedAs, Told};
+pub use fields::{ChannelTold, Destination, GateStep, Latest, PublishedAs, Statistics, Told};
 pub use kind::{is_for_admins, is_of_the_whole_room, is_outcome};
 pub use scope::Scope;
 
@@ -221,7 +221,7 @@ pub enum SystemEvent {
         gap: Gap,
     },
     /// Where a room's traffic stands, while somebody listens.
-    Statistics(Told),
+    Statistics(Statistics),
     /// An edge's link came up and was welcomed.
     EdgeOnline {
         /// The edge.

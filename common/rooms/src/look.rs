@@ -12,12 +12,17 @@ use crate::{
 };
 use bytes::Bytes;
 use riser_model::{
-    AccountName, Filter, History, Principal, Right, RoomId, RoomKind, RoomName, Seq, Time,
+    AccountName, Filter, History, Principal, Right, RoomId, RoomKind, RoomName, Seq, Time, Wall,
     door::{Code, Refusal},
-    event::{Scope, SystemEvent, Told},
+    event::{ChannelTold, Latest, Scope, Statistics, SystemEvent, Told},
     look::{ChannelTraffic, Newest, Present, ROWS_MAX, Rates, RoomTraffic, RowsWanted},
 };
 use riser_wire::membership;
+
+/// Channels of which a room tells unasked.
+const TOLD_MAX: usize = 16;
+/// So many are looked at for that, the one that was published in last first: most may be clients' addresses.
+const TOLD_LOOKS_MAX: usize = 256;
 
 impl Bus {
     /// The room of that name, if the principal may read any of it.
@@ -172,7 +177,8 @@ impl Bus {
     /// Rooms in which something happened tell where their traffic stands, where anybody listens, and once more when it has
     /// stopped: what is addressed to single clients aside, which who hears it need not read.
     pub(crate) fn tell_traffic(&mut self, now: Time) {
-        if now < self.traffic_due {
+        // While nothing moves or nobody listens its time does not run: what comes then is told at once.
+        if self.traffic_deadline().is_none_or(|due| now < due) {
             return;
         }
         self.traffic_due = now.plus(self.config.traffic_every());
@@ -181,25 +187,54 @@ impl Bus {
             let channel = self.graph.room_of(Scope::Room(room.id).room());
             room.speaks.is_none() && channel.is_some_and(|slot| self.graph.room(slot).subscribers > 0)
         };
-        let told = |room: &Room| {
-            let Rates { messages, bytes, second, minute } = room.open_rates.at(&room.open, now);
-            let ((per_s, bytes_per_s), (per_min, bytes_per_min)) = (second, minute);
-            let last = room.open.last;
-            let (subscribers, connections) = (room.subscribers, room.members);
-            let rates =
-                Told { messages, bytes, per_s, per_min, bytes_per_s, bytes_per_min, ..Told::default() };
-            (room.id, Told { last, subscribers, connections, ..rates })
-        };
-        let rooms: Vec<(RoomId, Told)> = self.graph.rooms().iter().filter(is_heard).map(told).collect();
-        for (id, told) in rooms {
+        let slot_of = |room: &Room| self.graph.room_of(room.id);
+        let heard: Vec<RoomSlot> = self.graph.rooms().iter().filter(is_heard).filter_map(slot_of).collect();
+        // One bound for all that is told now.
+        let looks_max = LOOKS_MAX / heard.len().max(1);
+        for slot in heard {
+            let room = self.graph.room(slot);
+            let told = Told {
+                subscribers: room.subscribers,
+                connections: room.members,
+                ..told(room.open_rates.at(&room.open, now), room.open.last)
+            };
             // What was told of the last minute is to be told to be over, though nothing comes any more.
             self.graph.moved |= told.per_s > 0 || told.per_min > 0;
-            let Some(slot) = self.graph.room_of(id) else { continue };
             let before = std::mem::replace(&mut self.graph.room_mut(slot).told, told);
             if is_news(before, told) {
-                self.event(Scope::Room(id), SystemEvent::Statistics(told));
+                let statistics = self.stands(slot, told, looks_max, now);
+                self.event(self.room_scope(slot), SystemEvent::Statistics(statistics));
             }
         }
+    }
+
+    /// What is told of a room, with its newest publication and the channels that were published in last: clients' addresses
+    /// aside.
+    fn stands(&self, slot: RoomSlot, told_of_it: Told, looks_max: usize, now: Time) -> Statistics {
+        let room = self.graph.room(slot);
+        let back = room.recent.values().rev().take(TOLD_LOOKS_MAX).map(|slot| self.graph.channel(*slot));
+        let open = back.filter(|channel| !channel.addressed);
+        let recent: Vec<(&Channel, Value)> =
+            open.filter_map(|channel| Some((channel, newest(channel, room)?))).take(TOLD_MAX).collect();
+        let newest = recent.first().map(|(channel, value)| Latest {
+            channel: channel.name.clone(),
+            pos: match value {
+                Value::Log(seq) => Some(self.chain.position(*seq)),
+                Value::Latest(_) => None,
+            },
+        });
+        let mut by_name: Vec<&Channel> = recent.iter().map(|(channel, _)| *channel).collect();
+        by_name.sort_unstable_by_key(|channel| &channel.name);
+        let (readers, whole) = self.readers(slot, &by_name, looks_max);
+        let row = |(channel, _): &(&Channel, Value)| {
+            let place = by_name.binary_search_by_key(&&channel.name, |one| &one.name).ok();
+            let Readers { subscribers, connections, .. } =
+                place.and_then(|place| readers.get(place)).copied().unwrap_or_default();
+            let told = told(lately(channel, now), channel.traffic.last);
+            ChannelTold { channel: channel.name.clone(), told: Told { subscribers, connections, ..told } }
+        };
+        let channels = recent.iter().map(row).collect();
+        Statistics { room: told_of_it, newest, channels, at_least: !whole }
     }
 
     /// When rooms look next whether there is anything to tell.
@@ -216,6 +251,12 @@ fn is_news(before: Told, now: Told) -> bool {
         || is_over(before.per_s, now.per_s)
         || is_over(before.per_min, now.per_min)
         || (before.subscribers, before.connections) != (now.subscribers, now.connections)
+}
+
+fn told(rates: Rates, last: Option<Wall>) -> Told {
+    let Rates { messages, bytes, second, minute } = rates;
+    let ((per_s, bytes_per_s), (per_min, bytes_per_min)) = (second, minute);
+    Told { messages, bytes, per_s, per_min, bytes_per_s, bytes_per_min, last, ..Told::default() }
 }
 
 /// What a channel shows, if its room has not let go of it.

@@ -207,6 +207,48 @@ fn who_may_not_read_all_of_a_room_hears_no_figures_of_it_and_nobody_those_of_add
 }
 
 #[test]
+fn a_room_tells_its_newest_publication_and_the_channels_that_were_published_in_last() {
+    let mut world = World::speaking(Config { traffic_every_ms: 1000, ..Config::default() });
+    let lamp = format!("a/{}/on", uuid::Uuid::from_u128(7));
+    let all = |right| rule(None, "#", right, false);
+    world.open_as(1, vec![all(Right::Publish), all(Right::Admin)]);
+    for n in [2, 3] {
+        world.open_as(n, vec![all(Right::Subscribe)]);
+    }
+    world.subscribe(2, 1, of_room("a"), From::Live, Flow::Credit);
+    world.subscribe(3, 1, in_room("a", "c/19"), From::Live, Flow::Credit);
+    world.subscribe(3, 2, in_room("a", "c/#"), From::Live, Flow::Credit);
+    for n in 0..20 {
+        world.publish_at(1, &format!("a/c/{n}"), "12", Wall(500 + n));
+    }
+    world.publish(1, &[("a/c/19", "3")]);
+    world.publish(1, &[(&lamp, "nobody else's")]);
+    world.now.time = world.now.time.plus(Duration::from_secs(5));
+    settle(&mut world);
+    settle(&mut world);
+    let heard = world.all(2);
+    let said = heard.iter().filter_map(delivery);
+    let said: Vec<String> = said.map(|one| payload(&one.content.body)).collect();
+    let told = said.iter().rev().find(|text| text.contains("riser.statistics")).expect("it is told");
+    let event: serde_json::Value = serde_json::from_str(told).unwrap();
+    let data = &event["data"];
+    assert_eq!((&data["messages"], &data["newest"]["channel"]), (&21.into(), &"c/19".into()));
+    let shown = world.all(3);
+    let newest = shown.iter().filter_map(delivery).next_back().unwrap().pos.unwrap();
+    assert_eq!(data["newest"]["pos"], newest.to_string());
+    let rows = data["channels"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["channel"].as_str().unwrap()).collect();
+    assert_eq!(names, (4..20).rev().map(|n| format!("c/{n}")).collect::<Vec<_>>());
+    let row = |n: usize| {
+        let of = |name: &str| rows[n][name].as_u64().unwrap();
+        ["messages", "per_min", "subscribers", "connections"].map(of)
+    };
+    assert_eq!((row(0), row(1)), ([2, 2, 2, 1], [1, 1, 1, 1]));
+    assert_eq!((&rows[1]["last"], data.get("at_least")), (&world.now.wall.0.into(), None));
+    assert!(!told.contains(&lamp[2..]), "{told}");
+}
+
+#[test]
 fn a_channel_is_read_by_who_named_it_and_by_whose_filter_meets_it_and_may() {
     let mut world = World::new(Config::default());
     world.open(1);

@@ -239,3 +239,31 @@ fn channels_add_up_to_their_room() {
     assert_eq!((seen["messages"].clone(), seen["partial"].clone()), (json!(30), json!(true)));
     assert_eq!(answer(&site, "looker", 1)["code"], "bad_name");
 }
+
+#[tokio::test]
+async fn who_begins_to_listen_is_told_at_once_where_a_room_and_its_channels_stand() {
+    needs!(Need::Python);
+    let site = Site::start();
+    for (stream, count) in [("one", 20), ("two", 30)] {
+        let asked = json!({ "stream": stream, "topic": format!("hall/{stream}"), "qos": 1, "count": count });
+        site.client(stream, "publish_paho.py", &site.hub, OWNER, asked).finish(SOON);
+    }
+    let shown = json!({ "user": OWNER, "password": PASSWORD });
+    let mut board = Terminal::program(&site, &format!("/{ACCOUNT}/hall"), shown).await.unwrap();
+    let said: Value = serde_json::from_str(&board.hears("riser.statistics").await).unwrap();
+    let told = &said["event"]["data"];
+    let rows = told["channels"].as_array().expect("rows");
+    let names: Vec<&str> = rows.iter().filter_map(|row| row["channel"].as_str()).collect();
+    assert_eq!(names, ["two", "one"], "the one that was published in last first");
+    for (figure, most) in
+        [("messages", 50), ("per_min", 50), ("bytes", u64::MAX), ("bytes_per_min", u64::MAX)]
+    {
+        let sum = rows.iter().map(|row| row[figure].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(told[figure], sum, "{figure}: {told}");
+        assert!((50..=most).contains(&sum), "{figure}: {told}");
+    }
+    assert_eq!(told["last"], rows[0]["last"]);
+    assert!(rows[0]["subscribers"].is_u64() && rows[0]["connections"].is_u64(), "{told}");
+    let newest = &told["newest"];
+    assert!(newest["channel"] == "two" && newest["pos"].is_string(), "{told}");
+}
