@@ -10,7 +10,10 @@ use riser_model::{
     RouteNumber, Run, Seq,
 };
 use riser_wire::entry::{Body, Frame, Kind, Publication, frames};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 /// A publication's name: who sent it, and its number there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -157,6 +160,8 @@ pub struct Lost {
 pub struct Journal {
     /// What the log holds or held on its present line, by seq.
     pub entries: BTreeMap<Seq, Logged>,
+    /// Those of them that are publications which are to stay: who comes late is judged by them alone.
+    retained: BTreeSet<Seq>,
     /// Staged and not answered, by seq.
     pending: BTreeMap<Seq, Logged>,
     /// The log's cursors as committed.
@@ -208,7 +213,7 @@ impl Journal {
             }
             let entry = entry.remove();
             if seq >= first {
-                self.entries.insert(seq, entry);
+                self.take(seq, entry);
             }
         }
     }
@@ -231,9 +236,23 @@ impl Journal {
         self.pending.clear();
         self.moving.clear();
         self.cursors = cursors.iter().copied().collect();
-        self.entries.extend(found);
+        found.into_iter().for_each(|(seq, entry)| self.take(seq, entry));
         self.epochs.push(epoch);
+        self.retained.split_off(&next);
         self.entries.split_off(&next).into_iter().collect()
+    }
+
+    fn take(&mut self, seq: Seq, entry: Logged) {
+        match entry.manner() {
+            Some((_, true)) => self.retained.insert(seq),
+            _ => self.retained.remove(&seq),
+        };
+        self.entries.insert(seq, entry);
+    }
+
+    /// The publications that are to stay, in order.
+    pub fn retained(&self, between: RangeInclusive<Seq>) -> impl Iterator<Item = (Seq, &Logged)> {
+        self.retained.range(between).filter_map(|seq| Some((*seq, self.entries.get(seq)?)))
     }
 }
 

@@ -20,6 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A run is made of small allocations that live shortly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// So many seeds are run between two lines of a night.
 const PIECE_SEEDS: u64 = 50;
 

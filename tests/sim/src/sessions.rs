@@ -38,6 +38,10 @@ pub struct Sessions {
     live_only: BTreeSet<Seq>,
     /// Up to here its log was looked through.
     through: Seq,
+    /// How many publications of each session its log has, and how many of those it took itself.
+    places: BTreeMap<SessionId, (usize, usize)>,
+    /// Up to here they were counted.
+    counted: Seq,
 }
 
 impl Sessions {
@@ -123,16 +127,23 @@ impl Sessions {
 
     /// How many publications of its own connections' sessions that last have places; and how many of any sessions had one at
     /// some time since then.
-    pub fn kept(&self, journal: &Journal, since: Time) -> (usize, usize) {
-        let own = in_lounge(journal, Seq(0)).filter_map(|(_, entry)| Some((session(entry)?, entry.origin)));
+    pub fn kept(&mut self, journal: &Journal, since: Time) -> (usize, usize) {
+        let through = journal.next().prev();
+        for (_, entry) in in_lounge(journal, self.counted.next(), through) {
+            let Some(session) = session(entry) else { continue };
+            let (all, own) = self.places.entry(session).or_default();
+            *all += 1;
+            *own += usize::from(entry.origin.is_none());
+        }
+        self.counted = through;
         let (mut lasting, mut lately) = (0, 0);
-        for (session, origin) in own {
-            match self.ended(session) {
+        for (session, (all, own)) in &self.places {
+            match self.ended(*session) {
                 None => {
-                    lasting += usize::from(origin.is_none());
-                    lately += 1;
+                    lasting += own;
+                    lately += all;
                 }
-                Some(at) if at.plus(HEARS_WITHIN) > since => lately += 1,
+                Some(at) if at.plus(HEARS_WITHIN) > since => lately += all,
                 Some(_) => {}
             }
         }
@@ -140,11 +151,15 @@ impl Sessions {
     }
 }
 
-/// The publications of the room from a seq on.
-fn in_lounge(journal: &Journal, from: Seq) -> impl Iterator<Item = (Seq, &Logged)> {
+/// The publications of the room between two seqs.
+fn in_lounge(journal: &Journal, from: Seq, to: Seq) -> impl Iterator<Item = (Seq, &Logged)> {
     let lounge = site::room(site::LOUNGE);
     let is_one = move |entry: &&Logged| entry.room == Some(lounge) && entry.kind == Kind::Publication;
-    journal.entries.range(from..).map(|(seq, entry)| (*seq, entry)).filter(move |(_, entry)| is_one(entry))
+    journal
+        .entries
+        .range(from..to.next().max(from))
+        .map(|(seq, entry)| (*seq, entry))
+        .filter(move |(_, entry)| is_one(entry))
 }
 
 /// The session that an entry belongs to, if its publisher asked for one.
@@ -267,7 +282,7 @@ impl Listening {
             let lasts = || session(entry).is_some_and(|session| sessions.ended(session).is_none());
             seq > joined || (!sessions.live_only.contains(&seq) && lasts())
         };
-        let mut between = in_lounge(journal, self.at.next()).take_while(|(seq, _)| *seq <= to);
+        let mut between = in_lounge(journal, self.at.next(), to);
         between.find(|(seq, entry)| due(*seq, entry)).map(|(seq, _)| seq)
     }
 

@@ -17,10 +17,14 @@ use std::time::Duration;
 impl World {
     /// The hub's door says something to a caller.
     pub(in crate::world) fn caller_told(&mut self, id: WireId, text: &str) {
-        let Some(visit) = self.visits.by_wire.get(&id).cloned() else { return };
+        let Some(visit) = self.visits.by_wire.get(&id) else { return };
         let Ok(message) = serde_json::from_str::<Value>(text) else { return };
+        if message["ev"] == "msg" {
+            let wrong = self.not_to_hear(visit, &message).map(|wrong| self.of_visit(visit, &wrong));
+            return wrong.into_iter().for_each(|wrong| self.wrong(wrong));
+        }
+        let visit = visit.clone();
         let wrong = match (message["ev"].as_str(), message["re"].as_u64()) {
-            (Some("msg"), _) => self.not_to_hear(&visit, &message),
             (Some("bye"), _) => self.turned_away(id, &visit, &message),
             (Some(_), _) => None,
             (None, Some(1 | 2)) if message["error"].is_object() => {
@@ -50,11 +54,14 @@ impl World {
             (None, _) => None,
         };
         if let Some(wrong) = wrong {
-            let who = &self.book.people[visit.person].name;
-            let wrong =
-                format!("{who} at {}: {wrong} ({:?})", site::VAULTS[visit.plan.vault], visit.plan.shows);
-            self.wrong(wrong);
+            self.wrong(self.of_visit(&visit, &wrong));
         }
+    }
+
+    /// What is wrong with a visit, and whose it is.
+    fn of_visit(&self, visit: &Visit, wrong: &str) -> String {
+        let who = &self.book.people[visit.person].name;
+        format!("{who} at {}: {wrong} ({:?})", site::VAULTS[visit.plan.vault], visit.plan.shows)
     }
 
     /// Whether what was shown is that person's, at this moment.
