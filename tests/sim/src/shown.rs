@@ -4,7 +4,10 @@
 use crate::{guest::Identity, journal::Journal, mqtt::Published, reading::may_hear, site};
 use bytes::Bytes;
 use riser_model::Seq;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -19,15 +22,29 @@ struct Asked {
     since: Seq,
     /// What was retained then.
     retained: BTreeMap<String, Bytes>,
+    /// Channels of which the newest went unseen by the table: they have that or an older one.
+    unsure: BTreeSet<String>,
     shown: BTreeSet<String>,
     judged: bool,
 }
 
 impl Shown {
-    /// It asks. The core has heard of everything up to here.
-    pub fn asks(&mut self, who: &Identity, journal: &Journal, since: Seq) {
-        let retained = retained(who, journal, since);
-        self.asked = Some(Asked { since, retained, shown: BTreeSet::new(), judged: false });
+    /// It asks. The core has heard of everything up to here; the table of what is retained never saw `missed`.
+    pub fn asks(&mut self, who: &Identity, journal: &Journal, since: Seq, missed: &[RangeInclusive<Seq>]) {
+        let mut newest = BTreeMap::new();
+        for (seq, channel, payload) in between(who, journal, Seq(0), since) {
+            newest.insert(channel, (seq, payload));
+        }
+        let is_missed = |seq: Seq| missed.iter().any(|missed| missed.contains(&seq));
+        let (mut retained, mut unsure) = (BTreeMap::new(), BTreeSet::new());
+        for (channel, (seq, payload)) in newest {
+            if is_missed(seq) {
+                unsure.insert(channel.to_owned());
+            } else if !payload.is_empty() {
+                retained.insert(channel.to_owned(), payload);
+            }
+        }
+        self.asked = Some(Asked { since, retained, unsure, shown: BTreeSet::new(), judged: false });
     }
 
     /// It goes.
@@ -58,6 +75,7 @@ impl Shown {
             return (Some(format!("{} was shown what {topic} retains twice", who.id)), false);
         }
         let right = asked.retained.get(channel).is_some_and(|retained| retained == payload)
+            || asked.unsure.contains(channel)
             || later(who, journal, asked.since)
                 .any(|(name, value)| name == channel && value == *payload && !value.is_empty());
         let what = || {
@@ -82,26 +100,14 @@ impl Shown {
     }
 }
 
-/// What channels that it may read retained once this much was committed.
-fn retained(who: &Identity, journal: &Journal, through: Seq) -> BTreeMap<String, Bytes> {
-    let mut retained = BTreeMap::new();
-    for (channel, payload) in between(who, journal, Seq(0), through) {
-        if payload.is_empty() {
-            retained.remove(channel);
-        } else {
-            retained.insert(channel.to_owned(), payload);
-        }
-    }
-    retained
-}
-
 /// What was published to stay after that.
 fn later<'a>(
     who: &'a Identity,
     journal: &'a Journal,
     since: Seq,
 ) -> impl Iterator<Item = (&'a str, Bytes)> + 'a {
-    between(who, journal, since.next(), Seq(u64::MAX))
+    let rest = between(who, journal, since.next(), Seq(u64::MAX));
+    rest.map(|(_, channel, payload)| (channel, payload))
 }
 
 fn between<'a>(
@@ -109,13 +115,11 @@ fn between<'a>(
     journal: &'a Journal,
     from: Seq,
     to: Seq,
-) -> impl Iterator<Item = (&'a str, Bytes)> + 'a {
+) -> impl Iterator<Item = (Seq, &'a str, Bytes)> + 'a {
     let room = site::room(&who.room);
-    let here = journal.entries.range(from..=to).filter(move |(_, entry)| entry.room == Some(room));
-    here.filter_map(|(_, entry)| {
+    let here = journal.retained(from..=to).filter(move |(_, entry)| entry.room == Some(room));
+    here.filter_map(|(seq, entry)| {
         let channel = entry.channel.as_ref()?.as_str();
-        let (_, retain) = entry.manner()?;
-        let payload = if retain { entry.payload()? } else { return None };
-        may_hear(&who.user, &who.filter, channel).then_some((channel, payload))
+        may_hear(&who.user, &who.filter, channel).then_some((seq, channel, entry.payload()?))
     })
 }

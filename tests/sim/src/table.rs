@@ -11,7 +11,7 @@ use riser_log::{Disk, Reader, Recovered};
 use riser_model::{Position, Route, RouteNumber, Run, Seq};
 use riser_rooms::{Changes, Config as RoomsConfig, RetainedTable, retained::Saved};
 use riser_wire::entry::frames;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 /// How often it is written at most, as in the program.
 pub const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -34,6 +34,8 @@ pub struct Table {
     writing: Option<Change>,
     /// Changes that were ordered and are not durable, and of those how many are being written.
     unsaved: (usize, usize),
+    /// What the log had let go of at a start, and the table had not seen: it could not be written for longer than the log waits.
+    pub missed: Vec<RangeInclusive<Seq>>,
     mutant: Option<Mutant>,
     rng: Rng,
 }
@@ -41,7 +43,15 @@ pub struct Table {
 impl Table {
     /// An empty one.
     pub fn new(rng: Rng, mutant: Option<Mutant>) -> Self {
-        Self { saved: Saved::default(), waiting: None, writing: None, unsaved: (0, 0), mutant, rng }
+        Self {
+            saved: Saved::default(),
+            waiting: None,
+            writing: None,
+            unsaved: (0, 0),
+            missed: Vec::new(),
+            mutant,
+            rng,
+        }
     }
 
     /// Orders a change. The seq after which the log must keep everything, if that is new; and whether a save is to
@@ -155,6 +165,9 @@ impl Table {
             self.saved = Saved::default();
         }
         let (mut retained, through) = read.unwrap_or_default();
+        let seen = through.filter(|through| through.log == recovered.log).map(|through| through.seq.next());
+        self.missed
+            .extend(seen.filter(|seen| *seen < recovered.oldest).map(|seen| seen..=recovered.oldest.prev()));
         let mut from = retained.align(through, recovered.log, &recovered.chain, recovered.oldest);
         if self.mutant == Some(Mutant::RollForwardSkipped) {
             return retained;

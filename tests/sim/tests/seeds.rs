@@ -129,6 +129,11 @@ fn a_channel_that_a_hub_forgot_with_its_log_may_find_no_place_again() {
 }
 
 #[test]
+fn a_table_that_could_not_be_written_for_longer_than_its_log_waits_has_what_it_had() {
+    holds(81_000_026);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);

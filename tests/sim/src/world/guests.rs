@@ -142,7 +142,7 @@ impl World {
             }
             Act::Subscribes => {
                 match who.comes {
-                    Comes::Late => seat.shown.asks(who, &host.journal, host.answered),
+                    Comes::Late => seat.shown.asks(who, &host.journal, host.answered, &host.table.missed),
                     Comes::ToKeep | Comes::ToHear => seat.keeping.asks(host.answered),
                     Comes::ToShare { .. } => self.sharing.asks(host.answered),
                     Comes::ToLeave => {}
