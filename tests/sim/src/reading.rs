@@ -20,8 +20,8 @@ pub struct Reading {
     at: Option<Seq>,
     /// With `conflate`: what was shown of each channel.
     shown: BTreeMap<String, Seq>,
-    /// What was shown of each channel since then, beside a backlog.
-    beside: BTreeMap<String, Key>,
+    /// What was shown of each channel since then, beside a backlog: what clears one has no name.
+    beside: BTreeMap<String, Option<Key>>,
     /// Up to here it may have seen what came after and is no more.
     went_back_to: Seq,
     /// Ranges that it was told are gone.
@@ -87,9 +87,7 @@ impl Reading {
             }
             Told::Message { at: None, channel, key, .. } => {
                 self.messages += 1;
-                if let Some(key) = key {
-                    self.beside.insert(channel.clone(), *key);
-                }
+                self.beside.insert(channel.clone(), *key);
                 let complete = who.reads != Reads::Conflate;
                 complete.then(|| format!("{channel} came without a position"))
             }
@@ -155,7 +153,10 @@ impl Reading {
                 self.at = Some(from);
                 self.walk(who, at.seq, journal)
             }
-            Some(after) if at.seq >= after.seq => self.walk(who, at.seq, journal),
+            // Of an epoch that an old backup knows nothing of nobody knows what is missing, and no seq says how much.
+            Some(after) if at.seq >= after.seq && journal.epochs.contains(&after.epoch) => {
+                self.walk(who, at.seq, journal)
+            }
             Some(after) => {
                 self.at = Some(at.seq);
                 full.then(|| format!("went back from {after} to {at} and calls that full"))
@@ -249,7 +250,8 @@ impl Reading {
     /// Whether it was shown what is newer than that entry and never came: its edge let go of it in a full spool.
     fn is_past(&self, channel: &str, seq: Seq, journal: &Journal) -> bool {
         let key_of = |seq: &Seq| journal.entries.get(seq).and_then(Logged::key);
-        let (Some(shown), Some(stored)) = (self.beside.get(channel), key_of(&seq)) else { return false };
+        let Some(shown) = self.beside.get(channel) else { return false };
+        let (Some(shown), Some(stored)) = (shown, key_of(&seq)) else { return shown.is_none() };
         let came = || journal.entries.values().any(|entry| entry.key() == Some(*shown));
         shown.device == stored.device && shown.n > stored.n && !came()
     }

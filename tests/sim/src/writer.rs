@@ -103,7 +103,7 @@ pub struct Writer {
     heard_at: Time,
     tries: u32,
     /// How many were refused for good.
-    denied: u32,
+    refused: u32,
     acts: VecDeque<Act>,
 }
 
@@ -117,7 +117,7 @@ impl Writer {
             asked: BTreeMap::new(),
             heard_at: at,
             tries: 0,
-            denied: 0,
+            refused: 0,
             acts: VecDeque::new(),
         }
     }
@@ -234,6 +234,7 @@ impl Writer {
                 // A full spool is another matter than a full room, and says so.
                 Some("quota_exceeded") if is_of_log(what) => refused = true,
                 Some("quota_exceeded") if self.identity.bounded => {
+                    self.refused += 1;
                     let beyond = self.gives_up(n).map(|out| Act::Beyond(out.key, out.channel));
                     self.acts.extend(beyond);
                 }
@@ -245,17 +246,18 @@ impl Writer {
                 }
                 Some("log_failing" | "quota_exceeded" | "too_many" | "shutting_down") => refused = true,
                 Some("malformed") => {
+                    self.refused += 1;
                     let broken = self.gives_up(n).map(|out| Act::Broken(out.key));
                     self.acts.extend(broken);
                 }
                 Some("denied") if self.is_unnamed(n) => {
                     let denied = self.gives_up(n).map(|out| Act::Denied(out.key));
                     self.acts.extend(denied);
-                    self.denied += 1;
+                    self.refused += 1;
                 }
                 // Four refusals later it is not known any more whether it was stored: it says so, and that is the end of it. Of
                 // some the writer may not have heard.
-                Some("wrong_state") if self.denied + self.may_be_denied(n) >= 4 => drop(self.gives_up(n)),
+                Some("wrong_state") if self.refused + self.may_be_refused(n) >= 4 => drop(self.gives_up(n)),
                 Some(code) => self.acts.push_back(Act::Wrong(format!("{n} is refused: {code}"))),
             }
         }
@@ -274,9 +276,12 @@ impl Writer {
         owed.any(|out| post::addressee(&out.channel).is_some_and(|client| Some(client) == unnamed))
     }
 
-    /// How many after that one are refused for good whenever they are said, and may have been.
-    fn may_be_denied(&self, n: u32) -> u32 {
-        let later = self.owed.iter().filter(|out| out.key.n > n && self.is_unnamed(out.key.n));
+    /// How many after that one may be refused for good whenever they are said, and may have been: for whom they are addressed
+    /// to, for a schema, or for a channel that is one too many.
+    fn may_be_refused(&self, n: u32) -> u32 {
+        let in_yard = self.identity.room == site::YARD;
+        let may_be = |n: u32| self.identity.bounded || in_yard && n.is_multiple_of(7) || self.is_unnamed(n);
+        let later = self.owed.iter().filter(|out| out.key.n > n && may_be(out.key.n));
         u32::try_from(later.count()).unwrap_or(u32::MAX)
     }
 

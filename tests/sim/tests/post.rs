@@ -52,6 +52,11 @@ fn what_four_refusals_hid_is_known_no_more_though_their_writer_heard_of_none() {
 }
 
 #[test]
+fn a_position_that_an_old_backup_knows_nothing_of_says_not_what_is_missing_however_far_the_log_is_by_now() {
+    hold([82_000_232, 82_000_549]);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let lines = || run_theme(Theme::Post, 7, None, true).lines;
     let first = lines();

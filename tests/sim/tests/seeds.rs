@@ -134,6 +134,17 @@ fn a_table_that_could_not_be_written_for_longer_than_its_log_waits_has_what_it_h
 }
 
 #[test]
+fn who_was_shown_that_a_channel_is_cleared_is_not_owed_what_came_before() {
+    holds(82_000_345);
+}
+
+#[test]
+fn what_a_schema_or_a_full_room_refuses_makes_older_numbers_forgotten_too() {
+    holds(82_000_874);
+    holds(82_001_018);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);
