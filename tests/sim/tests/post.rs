@@ -57,6 +57,11 @@ fn a_position_that_an_old_backup_knows_nothing_of_says_not_what_is_missing_howev
 }
 
 #[test]
+fn what_came_after_a_backup_that_a_start_had_yet_to_shorten_is_known_as_lost() {
+    hold([82_001_650]);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let lines = || run_theme(Theme::Post, 7, None, true).lines;
     let first = lines();
