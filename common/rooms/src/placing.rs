@@ -23,6 +23,9 @@ const QUOTA: &str = "quota";
 /// Routes of an account's quarantine, past which what rooms took no more of overflows: the routes of all are counted together.
 const QUARANTINE_ROUTES_MAX: u32 = 1000;
 
+/// Who stamped what came by a time that is further ahead of this end's clock than this was not right.
+const AHEAD_MS: i64 = 10_000;
+
 /// What the frames of one batch from above mean by their route numbers, in this log's terms.
 struct Ways<'a> {
     routes: &'a [Route],
@@ -110,7 +113,7 @@ impl Bus {
                 let mut seq = *first;
                 for frame in frames(entries) {
                     let frame = frame.map_err(|_| Code::Malformed)?;
-                    let origin = bus.origin_of(&frame, (log, *epoch), seq, (&origins, clock))?;
+                    let origin = bus.origin_of(&frame, (log, *epoch), seq, (&origins, clock, now.wall))?;
                     let found = match elsewhere.get(&seq) {
                         Some(route) => bus.intern(route).ok_or(Code::TooMany),
                         None => match bus.is_beyond(&ways, frame.route).filter(|_| counted) {
@@ -202,27 +205,29 @@ impl Bus {
     }
 
     /// An entry keeps the identity of the log that it was first appended to, and the time that was found for it first,
-    /// by this end's clock.
+    /// by this end's clock: not later than it came, however far off the clock is that stamped it.
     fn origin_of(
         &mut self,
         frame: &Frame<'_>,
         from: (LogId, Epoch),
         seq: Seq,
-        (origins, clock): (&BTreeMap<u32, (LogId, Epoch)>, Clock),
+        (origins, clock, now): (&BTreeMap<u32, (LogId, Epoch)>, Clock, Wall),
     ) -> Result<Origin, Code> {
-        match frame.origin {
+        let origin = match frame.origin {
             Some(origin) => {
                 let of = *origins.get(&origin.number).ok_or(Code::Malformed)?;
                 let wall = clock.passed_on(origin.wall);
-                Ok(Origin { number: self.routes.add_origin(of), wall, ..origin })
+                Origin { number: self.routes.add_origin(of), wall, ..origin }
             }
             None => {
                 let stamp = Body::read(frame.body).map_err(|_| Code::Malformed)?.stamp;
                 let number = self.routes.add_origin(from);
                 let found = clock.corrected(stamp);
-                Ok(Origin { number, seq, wall: found.wall, uncertain: !found.anchored })
+                Origin { number, seq, wall: found.wall, uncertain: !found.anchored }
             }
-        }
+        };
+        let uncertain = origin.uncertain || origin.wall.0 > now.0.saturating_add(AHEAD_MS);
+        Ok(Origin { wall: origin.wall.min(now), uncertain, ..origin })
     }
 
     /// Adds entries and cursors that belong into one batch: all of them or nothing. What of it rooms took no more of.

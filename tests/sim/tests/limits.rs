@@ -90,6 +90,11 @@ fn wrong_variants_of_rooms_with_limits_are_caught() {
 }
 
 #[test]
+fn what_an_edge_stamped_by_a_clock_that_was_ahead_is_as_old_at_a_start_as_when_it_came() {
+    hold([82_000_542, 82_001_346]);
+}
+
+#[test]
 fn one_of_a_group_has_what_the_log_let_go_of_as_it_would_have_had_it_from_there() {
     hold([80_000_343]);
 }

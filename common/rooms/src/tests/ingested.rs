@@ -159,6 +159,7 @@ fn entries_of_a_third_log_keep_their_first_identity() {
 #[test]
 fn what_came_over_a_link_lies_beside_its_time_by_this_clock() {
     let mut world = world();
+    world.now.wall = Wall(1_000_000);
     let mut late = Vec::new();
     let stamp = Stamp { boot_us: 2_000_000, wall: Wall(-7), uncertainty_ms: 0 };
     write_frame(&mut late, RouteNumber(0), Kind::Publication, 0, stamp, |out| out.push(0));
@@ -187,8 +188,37 @@ fn what_came_over_a_link_lies_beside_its_time_by_this_clock() {
 }
 
 #[test]
+fn what_a_clock_stamped_that_was_ahead_is_not_later_than_it_came() {
+    let mut world = world();
+    let now = world.now.wall;
+    let passed_on = |ahead_ms: i64| {
+        let plain = entries(&[(0, "far")], 1);
+        let frame = frames(&plain).next().unwrap().unwrap();
+        let wall = Wall(now.0 + ahead_ms);
+        let origin = Some(riser_wire::entry::Origin { number: 4, seq: Seq(1234), wall, uncertain: false });
+        let mut bytes = Vec::new();
+        riser_wire::entry::Frame { origin, ..frame }.write(&mut bytes);
+        bytes
+    };
+    for (first, ahead_ms) in [(1, -7), (2, 500), (3, 400_000_000_000)] {
+        let entries = passed_on(ahead_ms).into();
+        let run = Run::Entries { first: Seq(first), count: 1, epoch: Epoch(50), entries };
+        let origins = vec![(4, (LogId(333), Epoch(3)))];
+        let ingest = Ingest { runs: vec![run], elsewhere: vec![], origins, ..ingest(first, 5, &[]) };
+        world.input(Input::Ingest(ingest));
+        world.commit();
+    }
+    let times = world.storage.entries.iter().map(|entry| {
+        let frame = frames(&entry.frame).next().unwrap().unwrap();
+        (frame.origin.unwrap().wall, frame.is_uncertain())
+    });
+    assert_eq!(times.collect::<Vec<_>>(), [(Wall(now.0 - 7), false), (now, false), (now, true)]);
+}
+
+#[test]
 fn who_reads_from_a_time_on_is_shown_what_an_edge_published_by_this_clock_and_not_by_its_own() {
     let mut world = world();
+    world.now.wall = Wall(1_000_000);
     let clock = Clock::Anchored { hub_us: 995_000_000, error_ms: 20 };
     // By its own clock the first is from long after, and the second from long before.
     for (first, boot_us, wall) in [(1, 2_000_000, 9_999_000), (2, 4_000_000, -7)] {
