@@ -38,6 +38,8 @@ pub struct Sessions {
     live_only: BTreeSet<Seq>,
     /// Up to here its log was looked through.
     through: Seq,
+    /// Those whose end is on disk, at that seq, which its core had not heard of at the last look: a sync may be slow.
+    unheard: BTreeMap<SessionId, Seq>,
     /// How many publications of each session its log has, and how many of those it took itself.
     places: BTreeMap<SessionId, (usize, usize)>,
     /// Up to here they were counted.
@@ -55,12 +57,17 @@ impl Sessions {
         self.own.entry(session).or_default().get_or_insert(now);
     }
 
-    /// Looks through what its log has since the last time. In these epochs a log refused something.
-    pub fn look(&mut self, journal: &Journal, refusing: &BTreeSet<Epoch>, now: Time) {
+    /// Looks through what its log has since the last time, of which its core has heard so much. In these epochs a log refused
+    /// something.
+    pub fn look(&mut self, (journal, answered): (&Journal, Seq), refusing: &BTreeSet<Epoch>, now: Time) {
         for (seq, entry) in journal.entries.range(self.through.next()..) {
             self.through = *seq;
             self.entry(*seq, entry, refusing, now);
         }
+        for session in self.unheard.keys() {
+            self.behind.insert(*session, Some(now));
+        }
+        self.unheard.retain(|_, seq| *seq > answered);
     }
 
     fn entry(&mut self, seq: Seq, entry: &Logged, refusing: &BTreeSet<Epoch>, now: Time) {
@@ -81,7 +88,7 @@ impl Sessions {
             Kind::Opened | Kind::Closed => {
                 let Ok(body) = Body::read(&entry.body) else { return };
                 if let Ok(membership) = Membership::read(&body) {
-                    self.moved((entry.kind, is_here), epoch, &membership, now);
+                    self.moved((seq, entry.kind, is_here), epoch, &membership, now);
                 }
             }
             _ => {}
@@ -89,7 +96,7 @@ impl Sessions {
     }
 
     /// Who comes or goes in any room says that a new epoch began; what else it says is of its room.
-    fn moved(&mut self, (kind, is_here): (Kind, bool), epoch: Epoch, said: &Membership, now: Time) {
+    fn moved(&mut self, (seq, kind, is_here): (Seq, Kind, bool), epoch: Epoch, said: &Membership, now: Time) {
         let before = self.edges.insert(said.log, epoch).filter(|before| *before != epoch);
         let mut gone: Vec<SessionId> = Vec::new();
         if let Some(before) = before {
@@ -114,8 +121,9 @@ impl Sessions {
             }
         }
         for session in gone {
-            if let Some(ended) = self.behind.get_mut(&session) {
-                ended.get_or_insert(now);
+            if let Some(ended @ None) = self.behind.get_mut(&session) {
+                *ended = Some(now);
+                self.unheard.insert(session, seq);
             }
         }
     }

@@ -71,6 +71,11 @@ fn sessions_of_an_epoch_are_over_with_the_first_word_of_the_next_in_any_room() {
 }
 
 #[test]
+fn a_session_lasts_for_who_asks_for_a_place_until_the_core_has_heard_of_its_end() {
+    holds(83_000_123);
+}
+
+#[test]
 fn what_a_hub_let_go_of_before_an_edge_came_back_is_told_and_not_owed() {
     holds(50_000_448);
 }

@@ -76,7 +76,7 @@ impl World {
         let log = Log { journal: &at.journal, oldest: at.oldest_there(), cause };
         let refusing = self.refusing();
         let sessions = &mut self.sessions[host];
-        sessions.look(log.journal, &refusing, self.now);
+        sessions.look((log.journal, at.answered), &refusing, self.now);
         let seat = &mut self.talkers[n];
         for told in std::mem::take(&mut seat.talker.told) {
             let Some(listening) = &mut seat.listening else { continue };
@@ -146,7 +146,10 @@ impl World {
     fn is_full(&mut self, n: usize, asked_at: Time) {
         let host = self.talkers[n].talker.identity.host;
         self.ledger.counts.full += 1;
-        let (_, kept) = self.sessions[host].kept(&self.hosts[host].journal, asked_at);
+        let refusing = self.refusing();
+        let (journal, answered) = (&self.hosts[host].journal, self.hosts[host].answered);
+        self.sessions[host].look((journal, answered), &refusing, self.now);
+        let (_, kept) = self.sessions[host].kept(journal, asked_at);
         let here = self.talkers.iter().filter(|seat| seat.talker.identity.host == host);
         let under_way: usize = here.map(|seat| seat.talker.under_way(asked_at)).sum();
         let most = self.knobs.memory.session_max;
@@ -226,7 +229,8 @@ impl World {
         for n in 0..self.talkers.len() {
             let host = self.talkers[n].talker.identity.host;
             let refusing = self.refusing();
-            self.sessions[host].look(&self.hosts[host].journal, &refusing, self.now);
+            let (journal, answered) = (&self.hosts[host].journal, self.hosts[host].answered);
+            self.sessions[host].look((journal, answered), &refusing, self.now);
             let seat = &self.talkers[n];
             let Some(listening) = seat.listening.as_ref().filter(|_| seat.talker.is_in()) else {
                 return Some(format!("talker {n} is not in"));
