@@ -25,24 +25,25 @@ export class AtGate {
     this.#section.hidden = gate.length === 0 && waiting.length === 0;
     const stages = gate.map((stage) => stage.join(" or ")).join(", then ");
     write(this.#note, stages ? `in this order: ${stages}` : "");
-    const shown = new Map([...this.#list.children].map((item) => [item.dataset.connection, item]));
-    const items = waiting.map((one) => shown.get(String(one.connection)) ?? this.#item(one));
-    if (items.length !== shown.size || items.some((item) => !shown.has(item.dataset.connection))) this.#list.replaceChildren(...items);
+    const shown = new Map([...this.#list.children].map((item) => [item.dataset.knock, item]));
+    const items = waiting.map((one) => shown.get(knockOf(one)) ?? this.#item(one));
+    if (items.length !== shown.size || items.some((item) => !shown.has(item.dataset.knock))) this.#list.replaceChildren(...items);
   }
 
   #item({ connection, name, acceptor, knocks, room }) {
     const item = document.createElement("li");
     item.dataset.connection = connection;
+    item.dataset.knock = knockOf({ connection, room });
     const title = document.createElement("h3");
     title.textContent = name ?? "somebody";
     const state = document.createElement("p");
     state.textContent = `at ${acceptor.replaceAll("_", " ")}${room ? ` of ${room}` : ""}, connection ${connection}`;
     item.append(title, state);
-    if (knocks) item.append(this.#buttons(item, connection, name ?? "somebody"));
+    if (knocks) item.append(this.#buttons(item, { connection, room, name: name ?? "somebody" }));
     return item;
   }
 
-  #buttons(item, connection, name) {
+  #buttons(item, { connection, room, name }) {
     const actions = document.createElement("p");
     actions.className = "decide";
     const said = document.createElement("span");
@@ -57,7 +58,7 @@ export class AtGate {
         const buttons = actions.querySelectorAll("button");
         buttons.forEach((each) => (each.disabled = true));
         try {
-          await this.#room.decide(connection, admit);
+          await this.#room.decide(connection, admit, room);
           item.remove();
         } catch (error) {
           said.textContent = error.what;
@@ -69,6 +70,11 @@ export class AtGate {
     actions.append(button("Let in", true), " ", button("Turn away", false), " ", said);
     return actions;
   }
+}
+
+/** Who goes on and knocks at another room is asked about anew. */
+function knockOf({ connection, room }) {
+  return `${connection} ${room ?? ""}`;
 }
 
 function write(place, text) {

@@ -365,8 +365,8 @@ export class Room {
    * have a key, a secret or a certificate and came by it, or are away.
    */
   devices(page?: { after?: number }): Promise<{ devices: { client: string; name: string; connections: number }[]; more?: number; next?: number }>;
-  /** Lets a connection in that knocks, or does not; for who administers what it knocks at. */
-  decide(connection: number, admit: boolean): Promise<void>;
+  /** Lets a connection in that knocks, or does not; for who administers what it knocks at. With a room, only if it knocks there. */
+  decide(connection: number, admit: boolean, room?: string): Promise<void>;
   /** The rooms of the account in which one may do anything, by name. */
   rooms(): Promise<ShownRoom[]>;
   /** Who one is, and where. */

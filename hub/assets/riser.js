@@ -252,8 +252,8 @@ export class Room {
     return this.#request({ op: "devices", after });
   }
 
-  async decide(connection, admit) {
-    await this.#request({ op: "decide", connection, admit });
+  async decide(connection, admit, room) {
+    await this.#request({ op: "decide", connection, admit, ...(room ? { room } : {}) });
   }
 
   async rooms() {

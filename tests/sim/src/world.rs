@@ -108,8 +108,8 @@ pub enum Event {
     AnnexDue,
     /// The annex has heard that something is given up, a while ago.
     AnnexKnows(Fact),
-    /// The operator decides about somebody who knocks.
-    Decide(u64, bool),
+    /// The operator decides about somebody who knocks, at that vault.
+    Decide(u64, Option<usize>, bool),
     /// The plan's next change of accounts.
     Change(usize),
     /// Whoever asked for a change and has no answer asks again.
@@ -534,7 +534,7 @@ impl World {
             Event::Seated(host, vault) => self.seated(host, vault),
             Event::AnnexDue => self.annex_due(),
             Event::AnnexKnows(fact) => self.annex_knows(fact),
-            Event::Decide(connection, admit) => self.decide(connection, admit),
+            Event::Decide(connection, vault, admit) => self.decide(connection, vault, admit),
             Event::Change(n) => self.change_is_due(n),
             Event::AskForChange => self.ask_for_change(),
             Event::Write(n) => self.write(n),

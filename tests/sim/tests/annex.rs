@@ -68,7 +68,6 @@ fn an_edge_whose_link_was_cut_over_its_question_asks_on_the_next_what_was_given_
 }
 
 #[test]
-#[ignore = "the product's: a yes that comes late lets in whoever knocks by that number then, at whichever room"]
 fn who_is_let_in_by_an_operator_is_let_in_where_it_knocked() {
-    hold([83_000_777, 83_001_236, 84_000_101, 84_001_025]);
+    hold([83_000_704, 83_000_777, 83_001_236, 84_000_101, 84_001_025]);
 }

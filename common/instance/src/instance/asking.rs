@@ -154,7 +154,7 @@ impl Instance {
             Ask::Part => self.back_to_lobby(id, now),
             Ask::Rooms => self.say_rooms(id),
             Ask::Run(errand) => self.run(id, *errand),
-            Ask::Decide { connection, admit } => self.decide(id, connection, admit, now),
+            Ask::Decide { connection, room, admit } => self.decide(id, (connection, room), admit, now),
             Ask::Visit { .. } | Ask::Enter { .. } | Ask::Answer(_) | Ask::Leave { .. } => {
                 self.refuse(id, not_in_yet(), now)
             }

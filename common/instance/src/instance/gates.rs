@@ -415,12 +415,22 @@ impl Instance {
         self.rooms(BusInput::Principal { connection: id, principal }, now);
     }
 
-    /// An admin says yes or no to somebody who knocks.
-    pub(super) fn decide(&mut self, id: ConnectionId, knocker: ConnectionId, admit: bool, now: Now) {
+    /// An admin says yes or no to somebody who knocks; at that room, where it says which: a yes may come so late that it would
+    /// let in at another one.
+    pub(super) fn decide(
+        &mut self,
+        id: ConnectionId,
+        (knocker, room): (ConnectionId, Option<RoomName>),
+        admit: bool,
+        now: Now,
+    ) {
         // Its own rights, not those of the room that it is in at the moment.
         let admin = self.connections.get(&id).and_then(|one| one.standing.principal.clone());
         let at = self.connections.get(&knocker).and_then(|one| one.at.as_ref());
-        let knock = at.and_then(|at| Some((at.knocks()?, at)));
+        let is_there = |at: &AtGate| {
+            room.as_ref().is_none_or(|room| at.before.room().is_some_and(|(_, name)| name == room))
+        };
+        let knock = at.filter(|at| is_there(at)).and_then(|at| Some((at.knocks()?, at)));
         let own = knock.zip(admin).is_some_and(|((_, at), admin)| self.looks_after(&admin, at));
         let result = match knock.filter(|_| own) {
             Some((ticket, ..)) => {

@@ -356,11 +356,11 @@ fn who_stands_at_the_gate_of_a_room_that_gets_another_name_is_let_into_that_room
         at(&mut world, C2);
         world.change(rename);
         world.told(C1);
-        world.ask(BOSS, Ask::Decide { connection: C1, admit: true });
+        world.ask(BOSS, Ask::Decide { connection: C1, room: None, admit: true });
         world.change(other_gate);
         world.told(C2);
-        world.ask(BOSS, Ask::Decide { connection: C2, admit: true });
-        world.ask(BOSS, Ask::Decide { connection: C2, admit: true });
+        world.ask(BOSS, Ask::Decide { connection: C2, room: None, admit: true });
+        world.ask(BOSS, Ask::Decide { connection: C2, room: None, admit: true });
         for (connection, name) in [(C1, "saal"), (C2, "salle")] {
             let told = world.told(connection);
             let into = told.iter().find_map(|tell| match tell {
@@ -405,7 +405,7 @@ fn whose_rights_are_taken_while_it_stands_at_a_gate_is_not_let_into_the_room() {
         let named = GrantConfig { to: Whom::Named("guest".parse().unwrap()), ..grant };
         world.change(|config| config.room[0].grant.push(named));
         world.told(C1);
-        world.ask(BOSS, Ask::Decide { connection: C1, admit: true });
+        world.ask(BOSS, Ask::Decide { connection: C1, room: None, admit: true });
         let told = world.told(C1);
         match moves {
             false => {

@@ -104,7 +104,7 @@ fn seat_is_free_when_it_is_taken_and_not_only_when_it_was_looked_for() {
             assert_eq!(prompt(&mut world, knocker), Prompt::Knocked);
         }
         for knocker in knockers {
-            world.ask(C2, Ask::Decide { connection: knocker, admit: true });
+            world.ask(C2, Ask::Decide { connection: knocker, room: None, admit: true });
         }
         let is_in = |world: &mut World, knocker| match moving {
             false => world.entered(knocker),
@@ -261,7 +261,7 @@ fn lobby_asks_for_the_gate_of_the_account_that_its_address_names() {
     world.visit(C1, "acme/stranger", "garden");
     assert_eq!(prompt(&mut world, C1), Prompt::Knocked);
     let [boss, eve] = [7, 8].map(ConnectionId);
-    let decide = Ask::Decide { connection: C1, admit: true };
+    let decide = Ask::Decide { connection: C1, room: None, admit: true };
     world.enter_as(boss, "boss", Some("cellar"));
     world.told(boss);
     world.ask(boss, decide.clone());

@@ -115,7 +115,7 @@ fn whom_the_gate_lets_pass_all_the_same_goes_on_and_who_would_be_asked_something
     assert!(world.entered(C2));
     world.enter(C1, None, Some("hall"));
     assert!(world.told(C1).iter().any(|tell| matches!(tell, Tell::Prompt(Prompt::Knocked))));
-    world.ask(C2, Ask::Decide { connection: C1, admit: true });
+    world.ask(C2, Ask::Decide { connection: C1, room: None, admit: true });
     assert!(world.entered(C1));
     pass(&mut world, TUESDAY_LASTS_S);
     assert_eq!(world.refused(C1), Some(Code::Timeout));
@@ -174,7 +174,7 @@ fn a_clock_that_is_set_back_leaves_nobody_in_before_the_hours() {
     assert!(world.entered(C2));
     world.enter(C1, None, Some("hall"));
     world.told(C1);
-    world.ask(C2, Ask::Decide { connection: C1, admit: true });
+    world.ask(C2, Ask::Decide { connection: C1, room: None, admit: true });
     assert!(world.entered(C1));
     world.now.wall = riser_model::Wall(world.now.wall.0 - 1100);
     world.input(Input::Deadline);

@@ -30,7 +30,7 @@ fn is_challenged(world: &mut World, connection: ConnectionId) -> bool {
 
 /// What an admin is answered to its yes or no.
 fn decides(world: &mut World, admin: ConnectionId, connection: ConnectionId, admit: bool) -> Option<Code> {
-    world.ask(admin, Ask::Decide { connection, admit });
+    world.ask(admin, Ask::Decide { connection, room: None, admit });
     let told = world.told(admin);
     let decided = told.into_iter().find_map(|tell| match tell {
         Tell::Decided { result, .. } => Some(result.err().map(|refusal| refusal.code)),
@@ -76,6 +76,40 @@ fn knock_that_was_answered_is_open_no_more_and_nobody_is_turned_away_who_then_co
     world.ask(C1, Ask::Answer(Secret("A".repeat(86).into())));
     let ticket = world.verifying.pop().unwrap();
     world.input(Input::Verified { connection: C1, ticket, verdict: Verdict::Matches });
+    assert!(world.entered(C1));
+}
+
+#[test]
+fn a_yes_for_one_room_lets_nobody_in_who_knocks_at_another_by_then() {
+    let mut world = World::gated("['knock']", "");
+    world.enter_as(BOSS, "boss", Some("cellar"));
+    assert!(world.entered(BOSS));
+    world.enter(C1, None, Some("hall"));
+    assert!(is_knocked(&mut world, C1));
+    let mut says = |room: &str, admit| {
+        let room = Some(room.parse().unwrap());
+        world.ask(BOSS, Ask::Decide { connection: C1, room, admit });
+        let is_done =
+            world.told(BOSS).iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. }));
+        (is_done, world.told(C1).len())
+    };
+    assert_eq!(says("vault", true), (false, 0));
+    assert_eq!(says("vault", false), (false, 0), "nor is anybody turned away");
+    assert!(says("hall", true).0);
+    assert_eq!(turned_away(&world), 0);
+    // In front of the account's own gate it knocks at no room.
+    let mut world = World::gated("", "['knock']");
+    world.visit(C1, "acme/stranger", "acme");
+    assert!(is_knocked(&mut world, C1));
+    world.enter_as(BOSS, "boss", None);
+    let now = world.now;
+    assert!(world.instance.decide_for((account(), None), BOSS, true, "operator", now));
+    world.input(Input::Deadline);
+    assert!(world.entered(BOSS));
+    let hall = Some("hall".parse().unwrap());
+    world.ask(BOSS, Ask::Decide { connection: C1, room: hall, admit: true });
+    assert!(world.told(BOSS).iter().any(|tell| matches!(tell, Tell::Decided { result: Err(_), .. })));
+    assert_eq!(decides(&mut world, BOSS, C1, true), None);
     assert!(world.entered(C1));
 }
 
@@ -127,7 +161,7 @@ fn who_knocks_is_let_in_by_an_admin_of_that_room_only() {
         let heard = knocks(&mut world, C2);
         let [knock] = &heard[..] else { panic!("{heard:?}") };
         assert!(knock.contains("\"connection\":1,") && knock.contains("\"acceptor\":\"knock\""), "{knock}");
-        let decide = Ask::Decide { connection: C1, admit };
+        let decide = Ask::Decide { connection: C1, room: None, admit };
         world.ask(c3, decide.clone());
         let told = world.told(c3);
         let [Tell::Decided { result: Err(_), .. }] = &told[..] else { panic!("{told:?}") };
@@ -193,7 +227,7 @@ fn who_owns_a_room_by_its_role_there_hears_who_knocks_at_it_and_nobody_else_of_i
     let [knock] = &heard[..] else { panic!("{heard:?}") };
     assert!(knock.contains("\"connection\":5,") && knock.contains("\"room\":\"hall\""), "{knock}");
     assert_eq!(knocks(&mut world, guest), [""; 0], "who reads there only");
-    let decide = Ask::Decide { connection: knocker, admit: true };
+    let decide = Ask::Decide { connection: knocker, room: None, admit: true };
     world.ask(guest, decide.clone());
     assert!(matches!(&world.told(guest)[..], [Tell::Decided { result: Err(_), .. }]));
     world.ask(keeper, decide);
@@ -228,7 +262,7 @@ fn who_administers_a_room_says_yes_at_its_gate_and_not_at_the_accounts() {
         world.told(C2);
         world.enter(C1, None, Some("hall"));
         assert_eq!(prompt(&mut world, C1), Prompt::Knocked, "{gates:?}");
-        world.ask(C2, Ask::Decide { connection: C1, admit: true });
+        world.ask(C2, Ask::Decide { connection: C1, room: None, admit: true });
         let said = world.told(C2);
         let yes = said.iter().any(|tell| matches!(tell, Tell::Decided { result: Ok(()), .. }));
         assert_eq!(yes, opens, "{gates:?} {channels}: {said:?}");

@@ -160,6 +160,8 @@ pub enum Ask {
     Decide {
         /// Which one knocks.
         connection: ConnectionId,
+        /// At which room, for whom it matters: it may knock at another one by then. None: wherever it does.
+        room: Option<RoomName>,
         /// Whether to let it in.
         admit: bool,
     },

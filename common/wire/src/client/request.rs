@@ -66,6 +66,8 @@ pub enum Op<'a> {
     Decide {
         /// Which.
         connection: u64,
+        /// At which room, as it was told of: there and nowhere else. None: wherever it knocks.
+        room: Option<RoomName>,
         /// Whether to let it in.
         admit: bool,
     },
@@ -271,6 +273,7 @@ fn read_op<'a>(object: &mut Object<'a>, id: Option<u64>) -> Result<Op<'a>, Refus
         }
         "decide" => Op::Decide {
             connection: object.required("connection", "connection, the number of one that knocks")?,
+            room: parsed(object, "room", "room, the name of the one it knocks at")?,
             admit: object.required("admit", "admit, true or false")?,
         },
         "ticket" => Op::Ticket,

@@ -74,7 +74,9 @@ fn every_request_is_read() {
     let proof = Secret(bytes::Bytes::from_static(b"AAAA"));
     assert_eq!(read(r#"{"op":"answer","proof":"AAAA"}"#), Op::Answer(proof));
     let decide = r#"{"op":"decide","id":3,"connection":7,"admit":true}"#;
-    assert_eq!(read(decide), Op::Decide { connection: 7, admit: true });
+    assert_eq!(read(decide), Op::Decide { connection: 7, room: None, admit: true });
+    let there = r#"{"op":"decide","id":3,"connection":7,"room":"hall","admit":true}"#;
+    assert_eq!(read(there), Op::Decide { connection: 7, room: Some("hall".parse().unwrap()), admit: true });
     for wrong in [r#"{"user":"a","method":"md5"}"#, r#"{"method":"ed25519"}"#] {
         let hello = format!(r#"{{"op":"hello","id":1,"credential":{wrong}}}"#);
         assert_eq!(Request::read(&hello).unwrap_err().refusal.code, Code::Malformed, "{wrong}");

@@ -76,8 +76,10 @@ pub struct Visit {
     wants: Option<Time>,
     /// That was answered with no.
     over: bool,
-    /// An admin said yes.
-    yes: Option<Time>,
+    /// An admin said yes that has let it in nowhere yet: at which vault, or wherever it knocks.
+    yes: Vec<Option<usize>>,
+    /// It is in by one, since it asked at that time.
+    admitted: Option<Time>,
     /// It is in its vault, past these gates of it.
     inside: Option<Vec<u32>>,
     /// Where it wants to go from there, or back to the lobby, since then.
@@ -165,7 +167,7 @@ impl World {
         let host = self.callers[n].caller.host;
         let id = self.dial(Client::Caller(n), host, Road::Caller(n), DIAL_FOR);
         let (tokens, came) = shown(&plan.shows);
-        let (until, hello, wants, yes, inside) = (None, None, None, None, None);
+        let (until, hello, wants, inside) = (None, None, None, None);
         let visit = Visit {
             caller: n,
             person,
@@ -179,7 +181,8 @@ impl World {
             front: Vec::new(),
             wants,
             over: false,
-            yes,
+            yes: Vec::new(),
+            admitted: None,
             inside,
             goes: None,
             proven: BTreeSet::new(),
@@ -391,20 +394,25 @@ impl World {
         let admit = person.welcome;
         let most = if self.healed { 3_000 } else { 130_000 };
         let pause = Duration::from_millis(self.rng.u64(50..most));
-        self.after(pause, Event::Decide(connection, admit));
+        let named = |room: &str| site::VAULTS.iter().position(|vault| *vault == room);
+        let vault = data["room"].as_str().and_then(named);
+        self.after(pause, Event::Decide(connection, vault, admit));
     }
 
-    pub(super) fn decide(&mut self, connection: u64, admit: bool) {
+    pub(super) fn decide(&mut self, connection: u64, vault: Option<usize>, admit: bool) {
         let operator = self.subscribers.first().filter(|seat| seat.subscriber.is_welcome());
         let Some(id) = operator.and_then(|seat| seat.wire) else { return };
         self.visits.decisions += 1;
         let number = 100 + self.visits.decisions;
         let said = admit || self.mutant == Some(crate::mutant::Mutant::DecisionsTurned);
-        let text = serde_json::json!({"op": "decide", "id": number, "connection": connection, "admit": said});
+        let mut text =
+            serde_json::json!({"op": "decide", "id": number, "connection": connection, "admit": said});
+        if let Some(vault) = vault {
+            text["room"] = site::VAULTS[vault].into();
+        }
         self.trace.line(self.now, || format!("the operator says {text}"));
         self.net.send(id, Way::Up, Message::Text(text.to_string()), self.now);
         if admit {
-            let now = self.now;
             let is_it = |id: &WireId| {
                 let far = self.net.wires.get(id).map(|wire| wire.far);
                 matches!(far, Some(Far::Door(one)) if one.0 == connection)
@@ -412,7 +420,7 @@ impl World {
             if let Some((_, visit)) =
                 self.visits.by_wire.iter_mut().find(|(id, visit)| visit.host == 0 && is_it(id))
             {
-                visit.yes = Some(now);
+                visit.yes.push(vault);
             }
         }
     }

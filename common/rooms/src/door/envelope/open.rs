@@ -185,10 +185,10 @@ impl Open {
                 out.push_back(Output::Ask(ask));
                 None
             }),
-            Op::Decide { connection, admit } => {
+            Op::Decide { connection, room, admit } => {
                 let connection = ConnectionId(connection);
                 self.deciding.push_back((connection, id.unwrap_or_default()));
-                out.push_back(Output::Ask(Ask::Decide { connection, admit }));
+                out.push_back(Output::Ask(Ask::Decide { connection, room, admit }));
                 Ok(None)
             }
             Op::Ticket => self.tickets.draw(id.unwrap_or_default()).map(|ask| {

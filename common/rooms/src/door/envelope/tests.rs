@@ -193,7 +193,7 @@ fn decisions_are_answered_in_whatever_order_they_are_made() {
     for (id, connection) in [(5, 71), (6, 72)] {
         let decide = format!(r#"{{"op":"decide","id":{id},"connection":{connection},"admit":false}}"#);
         let connection = ConnectionId(connection);
-        assert_eq!(asks(&text(&mut door, &decide)), [&Ask::Decide { connection, admit: false }]);
+        assert_eq!(asks(&text(&mut door, &decide)), [&Ask::Decide { connection, room: None, admit: false }]);
     }
     let decided = |connection, result| Tell::Decided { connection: ConnectionId(connection), result };
     assert_eq!(texts(&tell(&mut door, decided(72, Ok(()))))[0], json!({"re": 6, "ok": {}}));

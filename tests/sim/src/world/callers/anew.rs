@@ -116,6 +116,7 @@ impl World {
             let past = book.gates(vault, self.now).filter(|(_, stages)| self.passes(stages, &there));
             let past: Vec<u32> = past.map(|(number, _)| number).collect();
             let is_past = !past.is_empty();
+            self.spends_yes(&mut there);
             there.inside = Some(past);
             (!is_past).then_some("no gate that is there lets it pass by what it has shown anew")
         };

@@ -170,10 +170,26 @@ impl World {
         } else {
             None
         };
-        self.visits.by_wire.get_mut(&id)?.inside = Some(past);
+        let mut visit = visit.clone();
+        self.spends_yes(&mut visit);
+        visit.inside = Some(past);
+        self.visits.by_wire.insert(id, visit);
         // Whoever leaves at this moment may be told so a moment later.
         self.after(Duration::from_millis(1), Event::Seated(host, vault));
         wrong
+    }
+
+    /// Somebody is in: a yes without which it would not be has let it in, and does not again.
+    pub(super) fn spends_yes(&self, visit: &mut Visit) {
+        let vault = visit.plan.vault;
+        let (yes, since) = (std::mem::take(&mut visit.yes), visit.wants.or(visit.hello));
+        let mut gates = self.book_of(visit.host).gates(vault, self.now);
+        let passes = gates.any(|(_, stages)| self.passes(stages, visit));
+        visit.yes = yes;
+        if let Some(spent) = visit.yes.iter().position(|at| *at == Some(vault)).filter(|_| !passes) {
+            visit.yes.remove(spent);
+            visit.admitted = since;
+        }
     }
 
     /// Whether all that a gate wants is there.
@@ -190,7 +206,10 @@ impl World {
                 in_between(*from, *until, first) || in_between(*from, *until, last)
             }),
             Want::Seats(_) => true,
-            Want::Knock => visit.yes.is_some_and(|yes| yes >= since),
+            Want::Knock => {
+                let is_here = |at: &Option<usize>| at.is_none_or(|vault| vault == visit.plan.vault);
+                visit.admitted == Some(since) || visit.yes.iter().any(is_here)
+            }
         };
         stages.iter().all(|stage| stage.iter().any(is_met))
     }
