@@ -377,6 +377,11 @@ impl Sessions {
         Ok(Some(Record::Subscribed { number, filter: filter.to_owned(), options, identifier, through }))
     }
 
+    /// Whether a session holds a subscription.
+    pub fn holds(&self, number: u64, filter: &str) -> bool {
+        self.by_number.get(&number).is_some_and(|session| session.held.contains_key(filter))
+    }
+
     /// Gives a subscription up: to be committed before UNSUBACK. None if there is no such.
     pub fn remove_subscription(&self, number: u64, filter: &str) -> Option<Record> {
         let session = self.by_number.get(&number)?;

@@ -145,6 +145,11 @@ fn what_a_schema_or_a_full_room_refuses_makes_older_numbers_forgotten_too() {
 }
 
 #[test]
+fn who_subscribes_anew_while_a_log_fails_is_told_at_qos_2_once_all_the_same() {
+    holds(84_001_870);
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (first, second) = (run(7, None, true), run(7, None, true));
     assert!(first.lines.len() > 1000);

@@ -94,6 +94,13 @@ impl Instance {
                 }
                 self.tell(connection, tell);
             }
+            // The session has it still, as it was: on its next connection it goes on with what it had begun. Here that would
+            // be over, and begun anew there.
+            Awaited::Tell { connection, tell: Tell::Subscribed { subscription, .. } }
+                if self.is_held(connection, subscription) =>
+            {
+                self.refuse(connection, log_failing(), now);
+            }
             Awaited::Tell { connection, tell: Tell::Subscribed { subscription, .. } } => {
                 let ask = Ask::Unsubscribe { subscription };
                 self.rooms(BusInput::Ask { connection, ask }, now);

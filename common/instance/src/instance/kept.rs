@@ -86,6 +86,13 @@ impl Instance {
         }
     }
 
+    /// Whether the session of a connection holds a filter already for which that one asks.
+    pub(super) fn is_held(&self, id: ConnectionId, subscription: SubscriptionId) -> bool {
+        let session = self.connections.get(&id).and_then(|connection| connection.session.as_ref());
+        let kept = session.and_then(|session| Some((session.number, session.kept.get(&subscription)?)));
+        kept.is_some_and(|(number, kept)| self.sessions.holds(number, &kept.filter))
+    }
+
     /// The records that keep a subscription as it begins, as far as they say anything new.
     pub(super) fn keep(
         &self,

@@ -4,7 +4,7 @@ use crate::world::*;
 use riser_instance::Input;
 use riser_model::{
     ConnectionId, RouteNumber, SubscriptionId,
-    door::{Ask, Flow, From, Intake, Keep, NORMAL, SessionRequest, Showing, Target, Tell, Want},
+    door::{Ask, Code, Flow, From, Intake, Keep, NORMAL, SessionRequest, Showing, Target, Tell, Want},
 };
 use riser_wire::entry::{ContentType, PacketId, Publication};
 
@@ -62,6 +62,28 @@ fn what_is_subscribed_and_given_up_in_one_breath_stays_given_up() {
     world.ask(C1, subscribe(0, "hall/a", 1));
     world.ask(C1, unsubscribe(0));
     settle(&mut world);
+    assert_eq!(found(&mut world), []);
+}
+
+#[test]
+fn who_asks_anew_for_what_it_holds_while_the_log_fails_is_closed_and_goes_on_where_it_was() {
+    let mut world = entered();
+    world.ask(C1, subscribe(0, "hall/a", 1));
+    settle(&mut world);
+    world.told(C1);
+    world.ask(C1, subscribe(1, "hall/a", 2));
+    world.fail();
+    // Were its subscription gone, so would be the course of what it has begun.
+    assert_eq!(world.refused(C1), Some(Code::LogFailing));
+    assert_eq!(found(&mut world), [row("hall/a", 1)]);
+    // What it does not hold it does not get, and that is all.
+    let mut world = entered();
+    world.ask(C1, subscribe(0, "hall/a", 1));
+    world.fail();
+    let told = world.told(C1);
+    let refused = |tell: &Tell| matches!(tell, Tell::Subscribed { result: Err(why), .. } if why.code == Code::LogFailing);
+    assert!(told.iter().any(refused), "{told:?}");
+    assert!(!told.iter().any(|tell| matches!(tell, Tell::Refused(_))), "{told:?}");
     assert_eq!(found(&mut world), []);
 }
 
