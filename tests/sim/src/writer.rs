@@ -102,7 +102,7 @@ pub struct Writer {
     asked: BTreeMap<u64, Vec<u32>>,
     heard_at: Time,
     tries: u32,
-    /// How many were refused for good.
+    /// How many were refused, for good or while what came after them may have been stored.
     refused: u32,
     acts: VecDeque<Act>,
 }
@@ -232,7 +232,11 @@ impl Writer {
             match code {
                 None | Some("dup") => self.receipt(n, code.is_some()),
                 // A full spool is another matter than a full room, and says so.
-                Some("quota_exceeded") if is_of_log(what) => refused = true,
+                Some("quota_exceeded") if is_of_log(what) => {
+                    // It is said again, but what came after it may have found room.
+                    self.refused += 1;
+                    refused = true;
+                }
                 Some("quota_exceeded") if self.identity.bounded => {
                     self.refused += 1;
                     let beyond = self.gives_up(n).map(|out| Act::Beyond(out.key, out.channel));

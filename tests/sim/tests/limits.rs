@@ -95,6 +95,16 @@ fn what_an_edge_stamped_by_a_clock_that_was_ahead_is_as_old_at_a_start_as_when_i
 }
 
 #[test]
+fn an_archive_is_not_opened_when_it_is_tried_again_and_the_power_fails() {
+    hold([84_000_187]);
+}
+
+#[test]
+fn what_a_full_log_refused_among_what_it_took_makes_older_numbers_forgotten() {
+    hold([83_000_698]);
+}
+
+#[test]
 fn one_of_a_group_has_what_the_log_let_go_of_as_it_would_have_had_it_from_there() {
     hold([80_000_343]);
 }

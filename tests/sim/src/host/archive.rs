@@ -148,7 +148,9 @@ impl Host {
 
     fn cannot_open_archive(&mut self, error: &io::Error) {
         let what = format!("host {} cannot open its archive: {error}", self.setup.number);
-        if self.troubled || self.archive_disk.is_shut() { self.note(what) } else { self.wrong(what) }
+        // What it could not do while its power went, nobody heard of.
+        let is_excused = self.troubled || self.archive_disk.is_shut() || self.archive_disk.is_down();
+        if is_excused { self.note(what) } else { self.wrong(what) }
     }
 
     /// A segment was sealed, or other rooms are archived.
