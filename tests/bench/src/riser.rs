@@ -26,6 +26,8 @@ pub const GUARDED: &str = "guarded";
 
 const EDGE: &str = "riser-edge";
 const HUB: &str = "riser-hub";
+/// A flood with the link cut takes in more than the GiB that is usual, on a fast machine: full, an edge refuses the rest.
+const SPOOL: &str = "[quota]\nbytes = \"4 GiB\"\n";
 
 /// Builds both programs as this one was built. They lie beside it then.
 pub fn build() -> anyhow::Result<()> {
@@ -90,7 +92,7 @@ impl Riser {
         let uplink = format!(
             "[[uplink]]\nurl = \"ws://{via}/link\"\nhub_key = \"{hub_key}\"\nclient = \"{client}\"\n"
         );
-        let text = format!("data = {edge_folder:?}\n{doors}{uplink}{rest}");
+        let text = format!("data = {edge_folder:?}\n{doors}{SPOOL}{uplink}{rest}");
         let mut edge_process = start(EDGE, &edge_folder, &text)?;
         edge_process.accepts(edge)?;
         Ok(Self { edge, edge_http, hub, hub_http, processes: [edge_process, hub_process] })

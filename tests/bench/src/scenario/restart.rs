@@ -26,7 +26,7 @@ const LOG: &str = "the hub's log";
 const HUB_NEW: &str = "hub, over a log that it has not seen: from start to accepting";
 const HUB: &str = "hub, killed, over that log: from start to accepting";
 
-/// Takes most of the GiB that is an edge's quota unless it is told otherwise. A spool that is full refuses more.
+/// Takes most of a GiB, which is an edge's quota unless it is told otherwise.
 const BACKLOG: u64 = 4_000_000;
 /// Publishers of it.
 const DEVICES: u32 = 50;
