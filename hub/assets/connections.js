@@ -52,7 +52,7 @@ export class Connections {
       await this.#load();
     }, this.#said);
     const buttons = knocks
-      ? [does("Let in", () => office.decide(connection, true)), " ", does("Turn away", () => office.decide(connection, false))]
+      ? [does("Let in", () => office.decide(connection, true, room)), " ", does("Turn away", () => office.decide(connection, false, room))]
       : [does("Close", () => office.closeConnection(connection))];
     return made(
       "li",

@@ -48,8 +48,9 @@ export class Office {
     return this.#ask("GET", "connections");
   }
 
-  decide(connection, admit) {
-    return this.#ask("POST", `connections/${connection}/decide`, { admit });
+  /** `room` is where it knocked when that was decided, if at one. */
+  decide(connection, admit, room) {
+    return this.#ask("POST", `connections/${connection}/decide`, { admit, room });
   }
 
   closeConnection(connection) {

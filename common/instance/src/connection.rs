@@ -93,6 +93,11 @@ impl AtGate {
         self.knocked.filter(|ticket| self.gate.awaits(*ticket))
     }
 
+    /// Whether an answer to who knocked at that room, or at any if none is said, is about this.
+    pub(crate) fn is_for(&self, room: Option<&RoomName>) -> bool {
+        room.is_none_or(|room| self.before.room().is_some_and(|(_, name)| name == room))
+    }
+
     /// When the hours end by which it passed the stages of the account, or lobby, and those of the room.
     pub(crate) fn hours(&self) -> (Option<Wall>, Option<Wall>) {
         (self.gate.hours(..self.of_account), self.gate.hours(self.of_account..))

@@ -8,7 +8,7 @@ use riser_instance::{
 };
 use riser_link::{Receivers, sender::Opened};
 use riser_model::{
-    AccountId, Audited, ClientId, ConnectionId, Now, Principal, RoomId, Time,
+    AccountId, Audited, ClientId, ConnectionId, Now, Principal, RoomId, RoomName, Time,
     door::{Finished, Refusal},
     event::{Scope, SystemEvent},
     look::{Look, Seen},
@@ -61,12 +61,12 @@ impl HubCore {
         self.instance.look(principal, look, now)
     }
 
-    /// An admin of that account, or of that room of it, says yes or no to somebody who knocks. False if nobody does by that
-    /// number, or not there.
+    /// An admin of that account, or of that room of it, says yes or no to somebody who knocks, at the room of that name if one is
+    /// said. False if nobody does by that number, or not there.
     pub fn decide(
         &mut self,
         place: (AccountId, Option<RoomId>),
-        knocker: ConnectionId,
+        knocker: (ConnectionId, Option<RoomName>),
         admit: bool,
         by: &str,
         now: Now,

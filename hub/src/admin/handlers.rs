@@ -404,12 +404,12 @@ pub(super) async fn decide_at_room(
     State(admin): State<Admin>,
     asked: Asked,
     Path((account, room, connection)): Path<(String, String, u64)>,
-    Said(Decision { admit }): Said<Decision>,
+    Said(Decision { admit, room: named }): Said<Decision>,
 ) -> Answer<Done> {
     let Place { account, known, id, .. } = admin.gate(&asked, &account, &room).await?;
     admin.still(&asked, Needs::Room(account, id))?;
     let (knocker, by) = (ConnectionId(connection), asked.by.name());
-    let place = (account, Some(id));
+    let (place, knocker) = ((account, Some(id)), (knocker, named));
     let decided = admin.api.core.ask(move |core, now| core.decide(place, knocker, admit, &by, now)).await;
     match decided {
         Some(true) => done(connection, &known),
@@ -421,16 +421,16 @@ pub(super) async fn decide(
     State(admin): State<Admin>,
     asked: Asked,
     Path((account, connection)): Path<(String, u64)>,
-    Said(Decision { admit }): Said<Decision>,
+    Said(Decision { admit, room }): Said<Decision>,
 ) -> Answer<Done> {
     let (id, known) = admin.account(&asked, &account).await?;
     admin.still(&asked, Needs::Account(id))?;
-    let (knocker, by) = (ConnectionId(connection), asked.by.name());
+    let (knocker, by) = ((ConnectionId(connection), room), asked.by.name());
     let decided =
         admin.api.core.ask(move |core, now| core.decide((id, None), knocker, admit, &by, now)).await;
     match decided {
         Some(true) => done(connection, &known),
-        Some(false) | None => Err(Failure::unknown("nobody knocks by that number")),
+        Some(false) | None => Err(Failure::unknown("nobody knocks by that number, or not at that room")),
     }
 }
 

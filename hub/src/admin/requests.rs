@@ -2,7 +2,7 @@
 
 use riser_gate::{GateConfig, GrantConfig, IssuerConfig, LdapConfig, Role, config::Whom};
 use riser_host::audit::Asked;
-use riser_model::{AccountId, AccountName, ChannelName, Filter};
+use riser_model::{AccountId, AccountName, ChannelName, Filter, RoomName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -207,11 +207,15 @@ pub struct NewInvitation {
 pub struct RoomFields(pub serde_json::Map<String, serde_json::Value>);
 
 /// What becomes of who knocks.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     /// Whether it is let in.
     pub admit: bool,
+    /// The room that it knocks at: said, nobody is let in who has gone on and knocks elsewhere by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub room: Option<RoomName>,
 }
 
 /// Something that is said to all devices of a room.

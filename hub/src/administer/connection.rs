@@ -43,7 +43,7 @@ impl ConnectionCommand {
     pub(crate) fn wish(&self) -> anyhow::Result<Wish> {
         let decide = |place: &str, connection: u64, admit| {
             let path = of_place(place, &format!("/connections/{connection}/decide"))?;
-            Wish::new("POST", path).says(Decision { admit })
+            Wish::new("POST", path).says(Decision { admit, room: None })
         };
         match self {
             Self::List { place } => Ok(Wish::new("GET", of_place(place, "/connections")?)),

@@ -72,17 +72,18 @@ impl Instance {
         at.before.room().filter(|_| at.gate.stage() >= at.of_account).map(|(room, _)| room)
     }
 
-    /// Says yes or no to somebody who knocks at that account's gates; at a stage of that room's own gate, if it is for who looks after
-    /// the room. False if nobody does by that number.
+    /// Says yes or no to somebody who knocks at that account's gates, at the room of that name if one is said; at a stage of that
+    /// room's own gate, if it is for who looks after the room. False if nobody does by that number, or not there.
     pub fn decide_for(
         &mut self,
         (account, room): (AccountId, Option<RoomId>),
-        knocker: ConnectionId,
+        (knocker, named): (ConnectionId, Option<RoomName>),
         admit: bool,
         by: &str,
         now: Now,
     ) -> bool {
         let at = self.connections.get(&knocker).and_then(|one| one.at.as_ref());
+        let at = at.filter(|at| at.is_for(named.as_ref()));
         // Whose gate it is decides, wherever who knocks is from.
         let ticket = at.filter(|at| at.host() == Some(account)).and_then(|at| at.knocks());
         let Some(ticket) = ticket else { return false };

@@ -427,10 +427,7 @@ impl Instance {
         // Its own rights, not those of the room that it is in at the moment.
         let admin = self.connections.get(&id).and_then(|one| one.standing.principal.clone());
         let at = self.connections.get(&knocker).and_then(|one| one.at.as_ref());
-        let is_there = |at: &AtGate| {
-            room.as_ref().is_none_or(|room| at.before.room().is_some_and(|(_, name)| name == room))
-        };
-        let knock = at.filter(|at| is_there(at)).and_then(|at| Some((at.knocks()?, at)));
+        let knock = at.filter(|at| at.is_for(room.as_ref())).and_then(|at| Some((at.knocks()?, at)));
         let own = knock.zip(admin).is_some_and(|((_, at), admin)| self.looks_after(&admin, at));
         let result = match knock.filter(|_| own) {
             Some((ticket, ..)) => {

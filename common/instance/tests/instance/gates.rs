@@ -272,7 +272,7 @@ fn lobby_asks_for_the_gate_of_the_account_that_its_address_names() {
     // Nor from elsewhere, and who administers the other one sees who stands there.
     let [acme, garden] = [1, 2].map(|id| riser_model::AccountId(uuid::Uuid::from_u128(id)));
     let now = world.now;
-    assert!(!world.instance.decide_for((acme, None), C1, true, "boss", now));
+    assert!(!world.instance.decide_for((acme, None), (C1, None), true, "boss", now));
     let seen = |world: &World, account| {
         let all = world.instance.connections_of(account);
         all.into_iter().find(|one| one.connection == C1).map(|one| (one.account, one.knocks))

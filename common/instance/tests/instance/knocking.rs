@@ -71,7 +71,7 @@ fn knock_that_was_answered_is_open_no_more_and_nobody_is_turned_away_who_then_co
     assert_eq!(is_said_to_knock(&mut world, C1), (false, false), "it was answered");
     assert_eq!(decides(&mut world, BOSS, C1, false), Some(Code::Denied));
     let now = world.now;
-    assert!(!world.instance.decide_for((account(), None), C1, false, "operator", now));
+    assert!(!world.instance.decide_for((account(), None), (C1, None), false, "operator", now));
     assert_eq!(turned_away(&world), 0);
     world.ask(C1, Ask::Answer(Secret("A".repeat(86).into())));
     let ticket = world.verifying.pop().unwrap();
@@ -86,6 +86,8 @@ fn a_yes_for_one_room_lets_nobody_in_who_knocks_at_another_by_then() {
     assert!(world.entered(BOSS));
     world.enter(C1, None, Some("hall"));
     assert!(is_knocked(&mut world, C1));
+    let (vault, now) = (Some("vault".parse().unwrap()), world.now);
+    assert!(!world.instance.decide_for((account(), None), (C1, vault), true, "operator", now));
     let mut says = |room: &str, admit| {
         let room = Some(room.parse().unwrap());
         world.ask(BOSS, Ask::Decide { connection: C1, room, admit });
@@ -103,7 +105,7 @@ fn a_yes_for_one_room_lets_nobody_in_who_knocks_at_another_by_then() {
     assert!(is_knocked(&mut world, C1));
     world.enter_as(BOSS, "boss", None);
     let now = world.now;
-    assert!(world.instance.decide_for((account(), None), BOSS, true, "operator", now));
+    assert!(world.instance.decide_for((account(), None), (BOSS, None), true, "operator", now));
     world.input(Input::Deadline);
     assert!(world.entered(BOSS));
     let hall = Some("hall".parse().unwrap());
@@ -119,11 +121,11 @@ fn who_looks_after_a_room_answers_no_knock_of_the_account_s_that_was_answered_be
     world.enter(C1, None, Some("hall"));
     assert!(is_knocked(&mut world, C1));
     let now = world.now;
-    assert!(world.instance.decide_for((account(), None), C1, true, "operator", now));
+    assert!(world.instance.decide_for((account(), None), (C1, None), true, "operator", now));
     world.input(Input::Deadline);
     assert_eq!(world.instance.state_of(C1), Some(Stand::Hears(Kind::Key)), "of the room's own gate");
     let hall = RoomId::of(account(), "hall");
-    assert!(!world.instance.decide_for((account(), Some(hall)), C1, false, "keeper", now));
+    assert!(!world.instance.decide_for((account(), Some(hall)), (C1, None), false, "keeper", now));
     assert_eq!(turned_away(&world), 0);
 }
 
@@ -133,7 +135,7 @@ fn knock_of_a_later_stage_is_open_in_its_turn() {
     world.enter_as(BOSS, "boss", None);
     // The account's gate is before its admins too.
     let now = world.now;
-    assert!(world.instance.decide_for((account(), None), BOSS, true, "operator", now));
+    assert!(world.instance.decide_for((account(), None), (BOSS, None), true, "operator", now));
     world.input(Input::Deadline);
     assert!(world.entered(BOSS));
     world.enter(C1, None, Some("hall"));
@@ -210,7 +212,7 @@ fn who_owns_a_room_by_its_role_there_hears_who_knocks_at_it_and_nobody_else_of_i
     let admit = |world: &mut World, connection| {
         assert_eq!(prompt(world, connection), Prompt::Knocked);
         let now = world.now;
-        assert!(world.instance.decide_for((account, None), connection, true, "operator", now));
+        assert!(world.instance.decide_for((account, None), (connection, None), true, "operator", now));
         world.wait(1);
     };
     for (connection, name) in [(guest, "guest"), (keeper, "stranger")] {

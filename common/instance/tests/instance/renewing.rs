@@ -212,7 +212,7 @@ fn room_s_gate_is_asked_anew_and_holds_nobody_to_what_it_proved_before() {
 /// Who administers the account says yes.
 fn admitted(world: &mut World, connection: ConnectionId) {
     let account = world.account();
-    assert!(world.instance.decide_for((account, None), connection, true, "boss", world.now));
+    assert!(world.instance.decide_for((account, None), (connection, None), true, "boss", world.now));
     world.input(Input::Deadline);
 }
 
