@@ -356,7 +356,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
         self.parts.watch.stored(&answer);
         match answer {
             Answer::Persisted { ticket, .. } => {
-                self.givings.committed(now.time);
+                self.givings.on_its_way(now.time);
                 self.rooms(RoomsInput::Persisted { ticket }, now);
             }
             Answer::Failed { ticket, code, .. } => self.rooms(RoomsInput::Failed { ticket, code }, now),
@@ -459,6 +459,7 @@ impl<C: Core, L: Links<C>, W: Watch> Host<C, L, W> {
                 }
             }
             InstanceOutput::Persist { ticket, batch, connections } => {
+                self.givings.on_its_way(self.parts.clock.now().time);
                 self.parts.storage.persist(ticket, batch, connections);
             }
             InstanceOutput::Read { ticket, read } => self.parts.storage.read(ticket, read),
